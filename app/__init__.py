@@ -1,0 +1,1 @@
+"""The service: composes engines and store, and speaks HTTP and command line."""

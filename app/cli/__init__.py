@@ -1,0 +1,1 @@
+"""The `octet` command: each command a file, imported only when it runs."""

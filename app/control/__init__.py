@@ -1,0 +1,1 @@
+"""What changes the store or what is served: publish, watch."""

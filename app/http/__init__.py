@@ -1,0 +1,1 @@
+"""The doors: ASGI entry, fast protocol, routes."""

@@ -1,0 +1,1 @@
+"""Wire formats: bytes to named arrays and back."""

@@ -1,0 +1,1 @@
+"""From admitted rows to answered rows: batcher, workers, servables."""

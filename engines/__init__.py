@@ -1,0 +1,1 @@
+"""Everything that reads, runs or measures a model. Knows no HTTP and no store."""

@@ -1,0 +1,44 @@
+"""What every engine offers: a variant is loaded once, and each worker thread gets a runner of its own."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from engines.signature import Signature
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+"""Named tensors. Numeric arrays are C-contiguous in the dtype of the signature; `string` arrays hold `str` objects."""
+
+
+class Runner(Protocol):
+    """What one worker thread owns: an execution context, an infer request, an interpreter. Never shared."""
+
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray[Any, Any]]:
+        """Run once. `inputs` has exactly the signature's inputs with shapes that fit it; the answer all its outputs.
+
+        The caller owns the arrays that come back; the engine keeps no reference to either side.
+        Raises InputRefused when the values are the fault, RunError for all else.
+        """
+        ...
+
+
+class Engine(Protocol):
+    """One loaded variant. Thread-safe; `runner` is called once by each worker thread, in that thread."""
+
+    name: str
+    """The engine's name and, after a blank, its version: `onnxruntime 1.32.0`."""
+    signature: Signature
+    max_rows: int | None
+    """The most rows a run may hold (a TensorRT profile, a LiteRT shape), or None where any number runs.
+
+    A fixed shape inside is the engine's own affair: it pads and trims.
+    """
+
+    def runner(self) -> Runner:
+        """What the calling thread runs batches with. Raises LoadError when no further one fits."""
+        ...
+
+    def close(self) -> None:
+        """Free what the engine holds. No runner may be running or run again."""
+        ...
