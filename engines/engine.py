@@ -1,4 +1,4 @@
-"""What every engine offers: a variant is loaded once, and each worker thread gets a runner of its own."""
+"""What every engine offers: a variant is loaded once, and each worker gets a runner of its own."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -12,7 +12,10 @@ Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 
 class Runner(Protocol):
-    """What one worker thread owns: an execution context, an infer request, an interpreter. Never shared."""
+    """What one worker owns: an execution context, an infer request, an interpreter.
+
+    Runs one batch at a time, from whichever thread the worker says.
+    """
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray[Any, Any]]:
         """Run once. `inputs` has exactly the signature's inputs with shapes that fit it; the answer all its outputs.
@@ -24,7 +27,7 @@ class Runner(Protocol):
 
 
 class Engine(Protocol):
-    """One loaded variant. Thread-safe; `runner` is called once by each worker thread, in that thread."""
+    """One loaded variant. Thread-safe; `runner` is called once for each worker."""
 
     name: str
     """The engine's name and, after a blank, its version: `onnxruntime 1.32.0`."""
@@ -36,7 +39,7 @@ class Engine(Protocol):
     """
 
     def runner(self) -> Runner:
-        """What the calling thread runs batches with. Raises LoadError when no further one fits."""
+        """What one more worker runs batches with. Raises LoadError when no further one fits."""
         ...
 
     def close(self) -> None:

@@ -1,0 +1,95 @@
+"""What a caller can do wrong or run into, and the one table that turns every exception into an answer."""
+
+from dataclasses import dataclass
+
+import engines.errors
+import model_store.errors
+
+
+class OctetError(Exception):
+    """Every error of the application. The message says what was wrong, what was expected and what to do."""
+
+
+class Malformed(OctetError):
+    """The request is not what the protocol or the signature asks for."""
+
+
+class ModelNotFound(OctetError):
+    """No such model, or no such version of it, is served."""
+
+
+class LabelNotFound(OctetError):
+    """The model has no such label (TensorFlow Serving answers 400 here, not 404)."""
+
+
+class BodyTooLarge(OctetError):
+    """The body, or what it inflates to, is over the limit."""
+
+
+class TooManyRows(OctetError):
+    """The request has more rows than the queue could ever hold."""
+
+
+class UnsupportedEncoding(OctetError):
+    """A Content-Encoding that is not spoken here."""
+
+
+class NotReady(OctetError):
+    """The model is known, but nothing of it is loaded yet."""
+
+
+class QueueFull(OctetError):
+    """The queue holds as many rows as it may."""
+
+
+class Draining(OctetError):
+    """The server is about to stop."""
+
+
+class DeadlineExceeded(OctetError):
+    """The request's time was over before its answer was there."""
+
+
+class Cancelled(OctetError):
+    """The client went away. Nobody reads this answer; the log and the counter do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How an exception is answered. `code` names it in metrics and logs."""
+
+    status: int
+    code: str
+    retry_after_seconds: int | None = None
+
+
+RULES: dict[type[BaseException], Rule] = {
+    Malformed: Rule(400, "malformed"),
+    LabelNotFound: Rule(400, "label_not_found"),
+    engines.errors.InputRefused: Rule(400, "input_refused"),
+    ModelNotFound: Rule(404, "not_found"),
+    model_store.errors.NotFound: Rule(404, "not_found"),
+    BodyTooLarge: Rule(413, "body_too_large"),
+    TooManyRows: Rule(413, "too_many_rows"),
+    UnsupportedEncoding: Rule(415, "unsupported_encoding"),
+    Cancelled: Rule(499, "cancelled"),
+    NotReady: Rule(503, "not_ready", retry_after_seconds=1),
+    QueueFull: Rule(503, "queue_full", retry_after_seconds=1),
+    Draining: Rule(503, "draining", retry_after_seconds=5),
+    DeadlineExceeded: Rule(504, "deadline_exceeded"),
+    engines.errors.EngineError: Rule(500, "engine_failed"),
+    model_store.errors.StoreError: Rule(500, "store_failed"),
+}
+INTERNAL = Rule(500, "internal")
+
+
+def rule_for(error: BaseException) -> Rule:
+    """The rule of the error's nearest class; what the table does not know is internal."""
+    return next((RULES[cls] for cls in type(error).__mro__ if cls in RULES), INTERNAL)
+
+
+def text_for(error: BaseException) -> str:
+    """What the caller may read. An unforeseen error keeps its details for the log."""
+    if rule_for(error) is INTERNAL:
+        return "internal error: it is logged under this request's id (X-Request-Id)"
+    return str(error)

@@ -1,0 +1,160 @@
+"""Every metric series of the service, once.
+
+The hot path writes plain integers and floats (prometheus_client's own children lock and validate on every call);
+a collector turns them into Prometheus families when `/metrics` is read. All writes come from the event loop.
+"""
+
+import platform
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import NamedTuple
+
+from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+SECONDS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+ROWS_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
+
+
+class Histogram:
+    """Counts by bucket, for one set of labels."""
+
+    __slots__ = ("_bounds", "_counts", "_total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._total = 0.0
+
+    def observe(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._total += value
+
+    def add_to(self, family: HistogramMetricFamily, labels: list[str]) -> None:
+        """Write the cumulative form Prometheus reads."""
+        buckets, running = [], 0
+        for bound, count in zip((*self._bounds, float("inf")), self._counts, strict=True):
+            running += count
+            buckets.append((floatToGoString(bound), float(running)))
+        family.add_metric(labels, buckets, self._total)
+
+
+class Key(NamedTuple):
+    """What a servable's series are labelled with; all empty where a request found no servable."""
+
+    model: str = ""
+    version: str = ""
+    variant: str = ""
+
+
+class Tally:
+    """What happened to one servable's requests and batches."""
+
+    __slots__ = ("batch_rows", "cancelled", "compute", "duration", "key", "pending_rows", "queue", "releases", "requests")
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self.requests: Counter[int] = Counter()
+        self.releases: Counter[str] = Counter()
+        self.duration = Histogram(SECONDS_BUCKETS)
+        self.queue = Histogram(SECONDS_BUCKETS)
+        self.compute = Histogram(SECONDS_BUCKETS)
+        self.batch_rows = Histogram(ROWS_BUCKETS)
+        self.cancelled = 0
+        self.pending_rows = 0
+
+
+class Loaded(NamedTuple):
+    """A servable that is in the table: its labels in `octet_model_info`, and how long its load took."""
+
+    engine: str
+    seconds: float
+
+
+class Metrics(Collector):
+    """All tallies of one service, and the registry that renders them."""
+
+    def __init__(self) -> None:
+        self.tallies: dict[Key, Tally] = {}
+        self.unserved = self.tally(Key())
+        """Requests that never found a servable: unknown models, malformed paths."""
+        self.rejected: Counter[str] = Counter()
+        self.loaded: dict[Key, Loaded] = {}
+        self.load_failures: Counter[tuple[str, str]] = Counter()
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+        for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
+            self.registry.register(collector)
+
+    def tally(self, key: Key) -> Tally:
+        """The tally of these labels. One that was retired and loaded again goes on counting where it stopped."""
+        return self.tallies.setdefault(key, Tally(key))
+
+    def collect(self) -> Iterator[Metric]:
+        """Called by the registry at each scrape."""
+        yield from self._requests()
+        yield from self._models()
+        yield InfoMetricFamily(
+            "octet_build",
+            "Versions of what is running.",
+            {
+                "version": version("octet-serving"),
+                "python": platform.python_version(),
+                "onnxruntime": version("onnxruntime"),
+            },
+        )
+
+    def _requests(self) -> Iterator[Metric]:
+        labels = list(Key._fields)
+        requests = CounterMetricFamily("octet_requests", "Inference requests answered.", labels=[*labels, "code"])
+        releases = CounterMetricFamily("octet_batch_release", "Batches formed.", labels=[*labels, "reason"])
+        cancelled = CounterMetricFamily("octet_cancelled", "Requests whose client went away.", labels=labels)
+        pending = GaugeMetricFamily("octet_pending_rows", "Rows that wait for a batch.", labels=labels)
+        histograms = {
+            "duration": ("octet_request_duration_seconds", "From the headers of a request to its answer."),
+            "queue": ("octet_queue_duration_seconds", "From the end of decoding to the start of the batch."),
+            "compute": ("octet_compute_duration_seconds", "The engine's run of the batch the request was in."),
+            "batch_rows": ("octet_batch_rows", "Rows in a batch."),
+        }
+        families = {field: HistogramMetricFamily(*names, labels=labels) for field, names in histograms.items()}
+        for key, tally in self.tallies.items():
+            for code, count in tally.requests.items():
+                requests.add_metric([*key, str(code)], count)
+            for reason, count in tally.releases.items():
+                releases.add_metric([*key, reason], count)
+            cancelled.add_metric(key, tally.cancelled)
+            pending.add_metric(key, tally.pending_rows)
+            for field, family in families.items():
+                getattr(tally, field).add_to(family, list(key))
+        rejected = CounterMetricFamily(
+            "octet_rejected", "Inference requests answered with an error, by its code.", labels=["reason"]
+        )
+        for reason, count in self.rejected.items():
+            rejected.add_metric([reason], count)
+        yield from (requests, releases, cancelled, pending, rejected, *families.values())
+
+    def _models(self) -> Iterator[Metric]:
+        labels = list(Key._fields)
+        info = InfoMetricFamily("octet_model", "Variants that are loaded.", labels=labels)
+        seconds = GaugeMetricFamily(
+            "octet_model_load_duration_seconds", "How long verifying, loading and warming up took.", labels=labels
+        )
+        for key, loaded in self.loaded.items():
+            info.add_metric(key, {"engine": loaded.engine})
+            seconds.add_metric(key, loaded.seconds)
+        failures = CounterMetricFamily(
+            "octet_model_load_failures", "Versions that could not be loaded.", labels=["model", "version"]
+        )
+        for (model, model_version), count in self.load_failures.items():
+            failures.add_metric([model, model_version], count)
+        yield from (info, seconds, failures)

@@ -1,0 +1,40 @@
+"""What a batch of some size costs on this machine, as measured: decides whether it is worth a thread."""
+
+from collections.abc import Hashable
+
+# Handing a batch to a worker thread and back costs 100-150 us on a busy core. A batch that runs for less than this
+# bound runs on the event loop itself, which it blocks no longer than a large request's decoding does.
+LOOP_BOUND_SECONDS = 0.0005
+
+# Weight of the newest measurement in the running mean: one preempted run must not send a cheap model to a thread.
+NEWEST = 0.05
+# Shapes a client makes up must not grow the table without end; what is forgotten is measured again.
+MOST_GROUPS = 256
+
+
+class CostTable:
+    """Seconds a batch, by group (shapes behind the batch axis) and power of two of its rows."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[Hashable, dict[int, float]] = {}
+
+    def expected(self, group: Hashable, rows: int) -> float | None:
+        """The running mean for batches about as large; None when none was seen yet."""
+        known = self._seconds.get(group)
+        return None if known is None else known.get(rows.bit_length())
+
+    def runs_on_loop(self, group: Hashable, rows: int) -> bool:
+        """Whether such a batch is known to be cheaper than a thread hop is worth."""
+        seconds = self.expected(group, rows)
+        return seconds is not None and seconds < LOOP_BOUND_SECONDS
+
+    def observe(self, group: Hashable, rows: int, seconds: float) -> None:
+        """Take in a measured run."""
+        known = self._seconds.get(group)
+        if known is None:
+            if len(self._seconds) >= MOST_GROUPS:
+                del self._seconds[next(iter(self._seconds))]
+            known = self._seconds[group] = {}
+        size = rows.bit_length()
+        before = known.get(size, seconds)
+        known[size] = before + (seconds - before) * NEWEST

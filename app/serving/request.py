@@ -1,0 +1,74 @@
+"""One request's rows on their way through batcher and engine, and the one place where they are answered."""
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import numpy as np
+
+Outputs = dict[str, np.ndarray[Any, Any]]
+Outcome = Outputs | Exception
+
+
+class Request:
+    """Named arrays that wait for their answer.
+
+    Owned by the servable from `Servable.submit` until `settle`, which calls `answer` exactly once whatever
+    happens: rows computed, engine failed, deadline over, client gone. Lives on the event loop's thread.
+    """
+
+    __slots__ = (
+        "_answer",
+        "_parts",
+        "arrived",
+        "compute_seconds",
+        "deadline",
+        "group",
+        "inputs",
+        "queue_seconds",
+        "rows",
+        "settled",
+        "taken_rows",
+    )
+
+    def __init__(
+        self,
+        inputs: Outputs,
+        rows: int,
+        group: Hashable,
+        arrived: float,
+        deadline: float,
+        answer: Callable[["Request", Outcome], None],
+    ) -> None:
+        self.inputs = inputs
+        self.rows = rows
+        """Length along the batch axis; 1 for a model that is served unbatched."""
+        self.group = group
+        """Requests of one group can share a batch: the shapes behind the batch axis."""
+        self.arrived = arrived
+        self.deadline = deadline
+        self.queue_seconds = 0.0
+        self.compute_seconds = 0.0
+        self.taken_rows = 0
+        """How many rows the batcher has given to batches; below `rows` only while a large request is split."""
+        self.settled = False
+        self._parts: dict[int, Outputs] | None = None
+        self._answer = answer
+
+    def settle(self, outcome: Outcome) -> bool:
+        """Answer the request unless it is answered already; says whether this call did it."""
+        if self.settled:
+            return False
+        self.settled = True
+        self._answer(self, outcome)
+        return True
+
+    def settle_part(self, start: int, stop: int, outcome: Outcome) -> None:
+        """Take the outcome of rows `start:stop`; the last missing part settles the request, a failed one at once."""
+        if isinstance(outcome, Exception) or stop - start == self.rows:
+            self.settle(outcome)
+            return
+        parts = self._parts = self._parts or {}
+        parts[start] = outcome
+        if sum(len(next(iter(part.values()))) for part in parts.values()) == self.rows:
+            ordered = [parts[start] for start in sorted(parts)]
+            self.settle({name: np.concatenate([part[name] for part in ordered]) for name in outcome})
