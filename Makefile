@@ -1,0 +1,101 @@
+# Octet's commands. Each sets up what it needs, in any order, and does nothing twice.
+# Only relative paths, so that the folder may lie anywhere.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+SOURCES := app engines model_store benchmarks
+UV_COMPILE := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-header
+
+# ---- use
+
+.PHONY: help
+help:  ## Print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+
+.PHONY: install
+install: .venv/serve.stamp  ## Set up .venv/bin/octet with what serving needs and nothing else
+
+.PHONY: demo
+demo: install  ## Publish the digits model into ./store and serve it on 127.0.0.1:8080
+	@$(BIN)/octet model publish digits examples/digits/digits.onnx --version 1.0.0 \
+		--metadata examples/digits/metadata.json --label stable --store store
+	@exec $(BIN)/octet serve --store store --host 127.0.0.1 --port 8080
+
+# ---- check
+
+.PHONY: test
+test: promtool lint  ## Run every check: style, types, imports, tests
+	@$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: .venv/dev.stamp  ## Check style, types and which package imports which
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy $(SOURCES)
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: .venv/dev.stamp  ## Format the code and mend what ruff can mend
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: bench
+bench: install wrk  ## Measure speed against the comparisons and print a table (BENCH="--quick" for a short one)
+	@$(BIN)/python -m benchmarks.bench $(BENCH)
+
+# ---- keep
+
+.PHONY: lock
+lock: build/lock/bin/uv  ## Choose anew the versions in requirements/*.txt
+	@$(UV_COMPILE) --upgrade --output-file requirements/dev.txt --extra dev pyproject.toml
+	@$(UV_COMPILE) --upgrade --output-file requirements/serve.txt pyproject.toml
+	@$(UV_COMPILE) --upgrade --output-file requirements/build.txt --group build
+
+.PHONY: clean
+clean:  ## Remove .venv, build outputs and caches; the store stays
+	@rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+# ---- how
+
+.venv/bin/python:
+	@for python in $${PYTHON:-python3 python3.13 python3.12 python3.11}; do \
+		if "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then \
+			"$$python" -m venv .venv && exit 0; \
+			echo "$$python has no venv module that works; on Debian: apt-get install python3-venv" >&2; exit 1; \
+		fi; \
+	done; \
+	echo "Octet needs Python 3.11, 3.12 or 3.13, and python3 is $$(python3 --version 2>&1); name one: make PYTHON=..." >&2; \
+	exit 1
+
+# Every download is named with its hash; the build of Octet itself downloads nothing (no build isolation).
+.venv/serve.stamp: requirements/serve.txt requirements/build.txt pyproject.toml | .venv/bin/python
+	@echo "Installing what serving needs into .venv ..."
+	@$(PIP) install --require-hashes -r requirements/serve.txt -r requirements/build.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev.stamp: requirements/dev.txt .venv/serve.stamp
+	@echo "Installing what the checks need into .venv ..."
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# Debian packages, looked for only when a target needs them.
+.PHONY: promtool wrk
+promtool: package = prometheus
+wrk: package = wrk
+promtool wrk:
+	@command -v $@ >/dev/null || { \
+		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { \
+			echo "$@ is missing; on Debian: sudo apt-get install $(package)" >&2; exit 1; }; \
+		echo "Installing the Debian package $(package) ..."; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(package) >/dev/null; }
+
+build/lock/bin/uv:
+	@python3 -m venv build/lock && build/lock/bin/pip install --quiet uv
