@@ -115,7 +115,7 @@ def origins(flags: Mapping[str, Any]) -> dict[str, str]:
     path = _config_file(flags)
     file = _read_file(path)
     tables = file.get("models")
-    found = {key: f"file {path}" for key in file}
+    found = dict.fromkeys(file, f"file {path}")
     for name, table in tables.items() if isinstance(tables, dict) else ():
         found |= {f"models.{name}.{key}": f"file {path}" for key in (table if isinstance(table, dict) else ())}
     found |= {name.removeprefix(PREFIX).lower(): f"environment {name}" for name in _variables()}
