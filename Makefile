@@ -9,7 +9,6 @@ MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-SOURCES := app engines model_store benchmarks
 UV_COMPILE := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header
 
@@ -38,8 +37,8 @@ test: promtool lint  ## Run every check: style, types, imports, tests
 lint: .venv/dev.stamp  ## Check style, types and which package imports which
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy $(SOURCES)
-	@$(BIN)/lint-imports
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
 
 .PHONY: format
 format: .venv/dev.stamp  ## Format the code and mend what ruff can mend

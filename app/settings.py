@@ -169,8 +169,8 @@ def _explain(error: ValidationError, sources: Mapping[str, str]) -> Iterator[str
         path = [str(part) for part in fault["loc"]]
         source = sources.get(path[0], "default")
         if fault["type"] == "extra_forbidden":
-            known = ModelSettings.model_fields if path[0] == "models" else Settings.model_fields
-            yield f"{source}: {_unknown(path[-1], [k for k in known if k != 'config'], '.'.join(path[:-1]))}"
+            known = list(ModelSettings.model_fields) if path[0] == "models" else [*names(), "models"]
+            yield f"{source}: {_unknown(path[-1], known, '.'.join(path[:-1]))}"
         else:
             expected = fault["msg"].removeprefix("Value error, ").replace("Input should be", "it should be")
             yield f"{source}: {'.'.join(path)} is {fault['input']!r}; {expected}"

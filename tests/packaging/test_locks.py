@@ -1,0 +1,66 @@
+"""requirements/*.txt: every download is named by version and hash, and they say what pyproject.toml asks for."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+SERVE = PYPROJECT["project"]["dependencies"]
+WANTED = {
+    "serve": SERVE,
+    "dev": [*SERVE, *PYPROJECT["project"]["optional-dependencies"]["dev"]],
+    "build": PYPROJECT["build-system"]["requires"],
+}
+PYTHONS = ["3.11", "3.12", "3.13"]
+
+
+def text(lock: str) -> str:
+    return (ROOT / "requirements" / f"{lock}.txt").read_text("utf-8")
+
+
+def pins(lock: str, python: str) -> dict[str, str]:
+    """Name -> version of what `lock` installs under that Python on Linux. Two pins for one name fail."""
+    found: dict[str, str] = {}
+    environment = {"python_version": python, "python_full_version": f"{python}.0", "sys_platform": "linux"}
+    for line in re.findall(r"^([a-z0-9].*?) *\\?$", text(lock), flags=re.MULTILINE):
+        requirement = Requirement(line)
+        if requirement.marker is None or requirement.marker.evaluate(environment):
+            name = canonicalize_name(requirement.name)
+            assert name not in found
+            (specifier,) = requirement.specifier
+            assert specifier.operator == "=="
+            found[name] = specifier.version
+    return found
+
+
+@pytest.mark.parametrize("lock", WANTED)
+def test_every_pin_has_hashes_and_there_is_no_address(lock: str) -> None:
+    blocks = re.split(r"^(?=[a-z0-9])", text(lock), flags=re.MULTILINE)[1:]
+    assert blocks
+    for block in blocks:
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", block), block
+    assert "://" not in text(lock)
+    assert not re.findall(r"^ *--(?!hash)", text(lock), flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("lock", WANTED)
+def test_every_dependency_of_pyproject_is_pinned_to_a_version_that_fits(lock: str, python: str) -> None:
+    pinned = pins(lock, python)
+    for requirement in map(Requirement, WANTED[lock]):
+        version = pinned[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), f"{requirement} but the lock has {version}: make lock"
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_checks_run_on_the_versions_that_serve(python: str) -> None:
+    assert pins("serve", python).items() <= pins("dev", python).items()
+
+
+def test_the_build_group_repeats_the_build_requirement() -> None:
+    assert PYPROJECT["dependency-groups"]["build"] == PYPROJECT["build-system"]["requires"]
