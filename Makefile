@@ -46,7 +46,7 @@ format: .venv/dev.stamp  ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff format .
 
 .PHONY: bench
-bench: install wrk  ## Measure speed against the comparisons and print a table (BENCH="--quick" for a short one)
+bench: install wrk  ## Measure speed and print what was reached (BENCH=--quick for a short run)
 	@$(BIN)/python -m benchmarks.bench $(BENCH)
 
 # ---- keep

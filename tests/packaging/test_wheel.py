@@ -21,8 +21,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     shutil.copytree(ROOT / "tests" / "packaging", source / "tests")  # must stay out of the wheel
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", out, source]
-    subprocess.run(command, check=True, timeout=100)
+    pip_wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip_wheel, "--wheel-dir", str(out), str(source)], check=True, timeout=100)
     (built,) = out.glob("*.whl")
     return zipfile.ZipFile(built)
 

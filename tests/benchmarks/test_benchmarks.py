@@ -1,0 +1,81 @@
+"""The benchmark's own arithmetic and its networks; nothing is timed here."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from benchmarks.bare import Split, splits
+from benchmarks.load import parse
+from benchmarks.results import MARK, Result, save, write_into
+from benchmarks.run import Run
+
+RATIO = Result("tiny", "8 connections", "850 and 1,000 req/s", 0.85, "x", target=0.85)
+SECONDS = Result("start", "until ready", "1.6 s", 1.6, "s", target=1.5, lower_is_better=True)
+SHOWN = Result("swap", "p99", "2 and 1 ms", 2.0, "x")
+
+
+def test_a_target_is_reached_from_above_or_from_below() -> None:
+    assert (RATIO.reached, SECONDS.reached, SHOWN.reached) == (True, False, None)
+    assert RATIO.row()[3:] == ["0.85 x", "at least 0.85 x", "yes"]
+    assert SECONDS.row()[3:] == ["1.6 s", "at most 1.5 s", "no"]
+    assert SHOWN.row()[3:] == ["2 x", "", ""]
+
+
+def test_results_replace_the_last_ones_in_the_page_and_leave_the_rest(tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    page.write_text(f"before\n{MARK}\nold\n{MARK}\nafter\n")
+    for results in ([RATIO, SHOWN], [SECONDS]):
+        write_into(page, results)
+    text = page.read_text()
+    assert text.startswith(f"before\n{MARK}\nMeasured on ")
+    assert text.endswith(f"\n{MARK}\nafter\n")
+    assert "| start | until ready | 1.6 s | 1.6 s | at most 1.5 s | no |" in text
+    assert "old" not in text
+    assert "tiny" not in text
+
+
+def test_results_are_kept_as_json(tmp_path: Path) -> None:
+    save([SECONDS], tmp_path / "results.json")
+    (kept,) = json.loads((tmp_path / "results.json").read_text())["results"]
+    assert (kept["case"], kept["value"], kept["reached"]) == ("until ready", 1.6, False)
+
+
+def test_splits_use_no_more_threads_than_there_are_cores() -> None:
+    assert {(s.instances, s.threads) for s in splits(4)} == {
+        (1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (2, 2), (3, 1), (4, 1),
+    }  # fmt: skip
+    assert str(Split(2, 1, 8)) == "2x1x8"
+
+
+def test_the_last_line_of_wrk_is_read() -> None:
+    load = parse(
+        'Running 3s test\n\nRESULT {"requests": 300, "seconds": 3.0, "refused": 0, "broken": 1, '
+        '"p50_ms": 1.0, "p99_ms": 2.0, "worst_ms": 3.0}\n'
+    )
+    assert (load.per_second, load.broken) == (100, 1)
+
+
+@pytest.mark.parametrize(("name", "dtype", "answer"), [("mlp", np.float32, (1, 10)), ("encoder", np.int64, (1, 384))])
+def test_a_network_is_valid_and_takes_the_bodies_made_for_it(
+    tmp_path: Path, name: str, dtype: type, answer: tuple[int, int]
+) -> None:
+    run = Run(tmp_path, rounds=1, seconds=1)
+    model = run.network(name)
+    onnx.checker.check_model(model, full_check=True)
+    bodies = run.bodies(name)
+    assert len({body.read_bytes() for body in bodies}) == 8
+    session = onnxruntime.InferenceSession(str(model))
+    rows: np.ndarray[Any, Any] = np.array(json.loads(bodies[0].read_bytes())["instances"], dtype)
+    (result,) = session.run(None, {session.get_inputs()[0].name: rows})
+    assert result.shape == answer
+    assert np.isfinite(result).all()
+
+
+def test_a_binary_sized_body_has_four_bytes_a_number(tmp_path: Path) -> None:
+    body = Run(tmp_path, rounds=1, seconds=1).bodies("resnet50")[0].stat().st_size
+    assert body == pytest.approx(4 * 3 * 224 * 224, rel=0.01)
