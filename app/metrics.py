@@ -45,7 +45,7 @@ class Histogram:
         buckets, running = [], 0
         for bound, count in zip((*self._bounds, float("inf")), self._counts, strict=True):
             running += count
-            buckets.append((floatToGoString(bound), float(running)))
+            buckets.append((floatToGoString(bound), float(running)))  # type: ignore[no-untyped-call]
         family.add_metric(labels, buckets, self._total)
 
 
@@ -60,7 +60,17 @@ class Key(NamedTuple):
 class Tally:
     """What happened to one servable's requests and batches."""
 
-    __slots__ = ("batch_rows", "cancelled", "compute", "duration", "key", "pending_rows", "queue", "releases", "requests")
+    __slots__ = (
+        "batch_rows",
+        "cancelled",
+        "compute",
+        "duration",
+        "key",
+        "pending_rows",
+        "queue",
+        "releases",
+        "requests",
+    )
 
     def __init__(self, key: Key) -> None:
         self.key = key
@@ -91,6 +101,7 @@ class Metrics(Collector):
         self.rejected: Counter[str] = Counter()
         self.loaded: dict[Key, Loaded] = {}
         self.load_failures: Counter[tuple[str, str]] = Counter()
+        self.store_failures = 0
         self.registry = CollectorRegistry()
         self.registry.register(self)
         for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
@@ -157,4 +168,5 @@ class Metrics(Collector):
         )
         for (model, model_version), count in self.load_failures.items():
             failures.add_metric([model, model_version], count)
-        yield from (info, seconds, failures)
+        store = CounterMetricFamily("octet_store_failures", "Looks at the store that failed.", self.store_failures)
+        yield from (info, seconds, failures, store)

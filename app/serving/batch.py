@@ -74,7 +74,7 @@ def _run(members: Sequence[Member], runner: Runner, form: Form) -> list[tuple[Me
     rows = sum(member.stop - member.start for member in members)
     try:
         return list(zip(members, form.split(members, rows, runner.run(form.join(members))), strict=True))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  every error becomes an outcome
         if len(members) == 1:
             return [(members[0], error)]
     return [pair for member in members for pair in _run([member], runner, form)]

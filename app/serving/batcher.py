@@ -67,7 +67,8 @@ class Batcher:
             )
         if self.pending_rows + rows > self._queue_rows:
             raise QueueFull(
-                f"the queue is full: {self.pending_rows} of {self._queue_rows} rows wait and {rows} came: try again later"
+                f"the queue is full: {self.pending_rows} of {self._queue_rows} rows wait and {rows} came: "
+                "try again later"
             )
 
     def add(self, request: Request) -> None:
@@ -79,8 +80,7 @@ class Batcher:
         lane.waiting.append(request)
         lane.rows += request.rows
         self.pending_rows += request.rows
-        if request.deadline < self.earliest_deadline:
-            self.earliest_deadline = request.deadline
+        self.earliest_deadline = min(self.earliest_deadline, request.deadline)
 
     def ripe(self, now: float) -> Lane | None:
         """The lane to take from: the one whose oldest request waits longest, of those that may be released now."""

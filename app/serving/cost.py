@@ -28,6 +28,11 @@ class CostTable:
         seconds = self.expected(group, rows)
         return seconds is not None and seconds < LOOP_BOUND_SECONDS
 
+    def by_rows(self) -> dict[int, float]:
+        """Seconds a batch by its rows (the power of two below), for the shapes the model was warmed up with."""
+        first = next(iter(self._seconds.values()), {})
+        return {1 << size - 1: seconds for size, seconds in sorted(first.items()) if size}
+
     def observe(self, group: Hashable, rows: int, seconds: float) -> None:
         """Take in a measured run."""
         known = self._seconds.get(group)

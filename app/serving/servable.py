@@ -6,9 +6,10 @@ together at its end: cheap batches run there and then, the others go to idle wor
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
+from typing import Any
 
 from app.errors import Cancelled, DeadlineExceeded, Draining
 from app.metrics import Tally
@@ -18,7 +19,11 @@ from app.serving.cost import CostTable
 from app.serving.request import Outcome, Request
 from app.serving.workers import Worker
 from engines.engine import Engine, Runner
+from engines.measure import Split
 from engines.signature import Signature
+
+# How long closing waits for a run that outlived its drain.
+_JOIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,13 @@ class Identity:
     variant: str
     engine: str
     digest: str
+
+    def head(self) -> bytes:
+        """The header lines that tell a client what answered."""
+        lines = (
+            f"octet-model-version: {self.version}\r\noctet-variant: {self.variant}\r\noctet-engine: {self.engine}\r\n"
+        )
+        return lines.encode("latin-1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +65,30 @@ class Servable:
         limits: QueueLimits,
         cost: CostTable,
         tally: Tally,
+        *,
+        batched: bool,
+        split: Split,
         notes: Sequence[str] = (),
+        metadata: Mapping[str, Any] | None = None,
     ) -> None:
         self.identity = identity
+        self.head = identity.head()
         self.signature: Signature = engine.signature
+        self.batched = batched
+        """Whether requests share batches; else each runs alone and counts as one row."""
         self.limits = limits
         self.cost = cost
         self.tally = tally
+        self.split = split
+        self.metadata = metadata or {}
+        """What was published beside the model; shown, never read."""
         self.notes = tuple(notes)
         """What the load found worth saying in the model's status."""
         self.draining = False
         self._engine = engine
         self._loop = asyncio.get_running_loop()
-        self._batcher = Batcher(limits.max_batch_rows, limits.queue_rows, limits.max_wait_seconds)
-        form = Whole() if self.signature.batch_axis is None else Rows()
+        self._batcher = Batcher(limits.max_batch_rows if batched else 1, limits.queue_rows, limits.max_wait_seconds)
+        form = Rows() if batched else Whole()
         name = f"octet-{identity.model}-{identity.version}"
         self._workers = [Worker(f"{name}-{i}", r, form, self._loop, self._came_back) for i, r in enumerate(runners)]
         self._idle = list(self._workers)
@@ -74,11 +96,6 @@ class Servable:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
         self._quiet = asyncio.Event()
-
-    @property
-    def instances(self) -> int:
-        """How many batches run at once."""
-        return len(self._workers)
 
     def refuse_early(self) -> None:
         """Raise now what a request of one row would meet later, so that its body need not be read."""
@@ -127,9 +144,9 @@ class Servable:
         await asyncio.to_thread(self._join_and_free)
 
     def _join_and_free(self) -> None:
-        for worker in self._workers:
-            worker.join()
-        self._engine.close()
+        """An engine that still runs is not freed: better a leak than a crash of the process."""
+        if all(worker.join(_JOIN_SECONDS) for worker in self._workers):
+            self._engine.close()
 
     def _look(self) -> None:
         """Release every batch that may be released now."""

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from app.serving.batch import Form, run_batch
 from app.serving.batcher import Batch, Member
 from app.serving.request import Outcome
-from engines.engine import Engine, Runner
+from engines.engine import Runner
 
 Done = Callable[["Worker", Batch, list[tuple[Member, Outcome]], float, float], None]
 """`(worker, batch, outcomes, started, ended)`, called on the event loop; the callee owns the members then."""
@@ -41,9 +41,10 @@ class Worker:
         """Let the thread end once it is through with what it was handed."""
         self._inbox.put(None)
 
-    def join(self) -> None:
-        """Wait for the thread to end; blocks."""
-        self._thread.join()
+    def join(self, timeout_seconds: float) -> bool:
+        """Wait for the thread to end; blocks. False when it still runs a batch."""
+        self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
 
     def _work(self) -> None:
         while (batch := self._inbox.get()) is not None:

@@ -1,0 +1,106 @@
+"""`octet serve`: the server process from its start over its signals to its drain."""
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import click
+import uvicorn
+
+from app.cli.greeting import greeting
+from app.cli.options import settings_options
+from app.http.api import make_api
+from app.http.asgi import Entry
+from app.http.fast_protocol import FastProtocol, fits
+from app.lifespan import Service, running
+from app.logs import set_up_logs
+from app.settings import Settings, SettingsError, load_settings
+
+
+@click.command()
+@settings_options
+def serve(flags: dict[str, Any]) -> None:
+    """Serve the models of a store over REST.
+
+    Every setting can also come from a variable OCTET_NAME or from a TOML file (--config); flags win over variables,
+    those over the file. Settings of single models stand in the file as [models.NAME].
+    """
+    settings = load_settings(flags)
+    set_up_logs(settings.log_level, settings.log_format)
+    listening = _listen(settings)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(settings, listening))
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop
+    except ImportError:  # not made for this platform
+        return None
+    return uvloop.new_event_loop
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Bind before anything is loaded, so that a taken port is known at once."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; choose another --host or --port"
+        ) from None
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server without its signal handlers: `_serve` decides what a signal means."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve(settings: Settings, listening: socket.socket) -> None:
+    async with running(settings) as service:
+        if not fits():
+            service.log.warning("this uvicorn is not known: the fast door stays shut", uvicorn=uvicorn.__version__)
+        server = _Server(
+            uvicorn.Config(
+                Entry(service, make_api(service)),
+                interface="asgi3",
+                http=FastProtocol if fits() else "httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=round(settings.keep_alive_seconds),
+                timeout_graceful_shutdown=1 + round(settings.drain_seconds),
+            )
+        )
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        greets = asyncio.create_task(_greet(service, listening.getsockname()[1]))
+        await asyncio.wait({serving, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        greets.cancel()
+        for number in (signal.SIGTERM, signal.SIGINT):  # a second signal is for the impatient
+            loop.remove_signal_handler(number)
+        await service.drain()
+        server.should_exit = True
+        await serving
+    service.log.info("stopped")
+
+
+async def _greet(service: Service, port: int) -> None:
+    """Once all is loaded, say so."""
+    await service.watch.refresh()
+    gc.collect()
+    gc.freeze()  # what start-up made stays: later collections need not look at it
+    print(greeting(service, port), flush=True)

@@ -1,0 +1,48 @@
+"""What the store asks to be served, in the order of importance."""
+
+from dataclasses import dataclass, field
+
+from semver import Version
+
+from app.serving.lifecycle import VersionKey
+from app.settings import Settings
+from model_store.store import Store, VersionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """A reading of the store. Models are keyed by their case-folded names."""
+
+    names: dict[str, str] = field(default_factory=dict)
+    """Model -> the name as it was published, or as it was asked for when it is not published yet."""
+    versions: dict[VersionKey, VersionRecord] = field(default_factory=dict)
+    """Most important first: of every model the version that answers by default, then labelled ones, then the rest."""
+    labels: dict[tuple[str, str], VersionKey] = field(default_factory=dict)
+    """(model, label) -> the version it points at."""
+
+
+def desired(store: Store, settings: Settings) -> Desired:
+    """Read the store: every version that is not retired, of every model or of those that were asked for."""
+    published = {name.casefold(): name for name in store.models()}
+    asked = {name.casefold(): name for name in settings.model} or published
+    names = {model: published.get(model, name) for model, name in asked.items()}
+    ranked: list[tuple[int, VersionKey, VersionRecord]] = []
+    labels: dict[tuple[str, str], VersionKey] = {}
+    for model, name in names.items():
+        if model not in published:
+            continue
+        of_model = {label: VersionKey(model, version) for label, version in store.labels(name).items()}
+        labels |= {(model, label): key for label, key in of_model.items()}
+        newest_first = sorted(store.versions(name), key=_precedence, reverse=True)
+        for place, record in enumerate(newest_first):
+            key = VersionKey(model, record.version)
+            rank = 0 if place == 0 else 1 if key in of_model.values() else 2
+            ranked.append((rank, key, record))
+    ranked.sort(key=lambda entry: entry[0])
+    return Desired(names, {key: record for _, key, record in ranked}, labels)
+
+
+def _precedence(record: VersionRecord) -> tuple[bool, Version]:
+    """Released versions above pre-releases, which answer only when they are named."""
+    version = Version.parse(record.version)
+    return version.prerelease is None, version

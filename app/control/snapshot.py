@@ -1,0 +1,57 @@
+"""The table's next snapshot, from what is desired and what is there."""
+
+from collections.abc import Mapping
+
+from semver import Version
+
+from app.control.desired import Desired
+from app.serving.lifecycle import State, VersionKey
+from app.serving.servable import Servable
+from app.serving.table import ServedModel, VersionStatus
+
+
+def labels_answering(
+    desired: Desired, before: Mapping[tuple[str, str], VersionKey], servables: Mapping[VersionKey, Servable]
+) -> dict[tuple[str, str], VersionKey]:
+    """The version that answers under each label: the one it points at, or the one before while that is not loaded."""
+    answering = {}
+    for label, points_at in desired.labels.items():
+        for key in (points_at, before.get(label)):
+            if key is not None and key in servables:
+                answering[label] = key
+                break
+    return answering
+
+
+def snapshot(
+    desired: Desired,
+    states: Mapping[VersionKey, State],
+    failures: Mapping[VersionKey, str],
+    servables: Mapping[VersionKey, Servable],
+    labels: Mapping[tuple[str, str], VersionKey],
+) -> dict[str, ServedModel]:
+    """Every model that is desired or still there, by case-folded name."""
+    keys = list(dict.fromkeys([*desired.versions, *servables]))
+    names = {key.model: servable.identity.model for key, servable in servables.items()} | desired.names
+    models = {}
+    for model, name in names.items():
+        of_model = sorted((key for key in keys if key.model == model), key=lambda key: Version.parse(key.version))
+        models[model] = ServedModel(
+            name,
+            {Version.parse(key.version): servables[key] for key in of_model if key in servables},
+            {label: servables[key] for (owner, label), key in labels.items() if owner == model},
+            tuple(_status(key, states, failures, servables) for key in reversed(of_model)),
+        )
+    return models
+
+
+def _status(
+    key: VersionKey,
+    states: Mapping[VersionKey, State],
+    failures: Mapping[VersionKey, str],
+    servables: Mapping[VersionKey, Servable],
+) -> VersionStatus:
+    failure = failures.get(key)
+    servable = servables.get(key)
+    message = failure or ("; ".join(servable.notes) if servable else "")
+    return VersionStatus(key.version, states.get(key, State.START), message, failed=failure is not None)

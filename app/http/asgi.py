@@ -1,0 +1,86 @@
+"""The ASGI entry: sees every path. Inference is answered here without the framework, all else goes to FastAPI."""
+
+import asyncio
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.http.inference import Call, Response
+from app.http.inference_routes import Targets
+from app.lifespan import Service
+
+
+class Entry:
+    """The ASGI application of one service."""
+
+    def __init__(self, service: Service, api: ASGIApp) -> None:
+        self.service = service
+        self.targets = Targets()
+        self._api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            target = self.targets.match(scope["raw_path"])
+            if target is not None:
+                response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+                call = Call(self.service, target, lambda call: _resolve(response, call.response))
+                if call.admit(scope["headers"]):
+                    await _read_body(call, receive)
+                await _send(await _answer(call, response, receive), send)
+                return
+        await self._api(scope, receive, _with_request_id(scope, send, self.service))
+
+
+def _resolve(future: "asyncio.Future[Response]", response: Response | None) -> None:
+    if response is not None and not future.done():
+        future.set_result(response)
+
+
+async def _read_body(call: Call, receive: Receive) -> None:
+    try:
+        async with asyncio.timeout(call.remaining_seconds()):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return call.cancel()
+                if not call.feed(message.get("body", b"")):
+                    return None
+                if not message.get("more_body", False):
+                    return call.finish()
+    except TimeoutError:
+        call.time_out()
+
+
+async def _answer(call: Call, response: "asyncio.Future[Response]", receive: Receive) -> Response:
+    """The response, or what the log gets when the client goes away first."""
+    watching = asyncio.create_task(_cancel_when_gone(call, receive))
+    try:
+        return await response
+    finally:
+        watching.cancel()
+
+
+async def _cancel_when_gone(call: Call, receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    call.cancel()
+
+
+async def _send(response: Response, send: Send) -> None:
+    headers = [tuple(line.split(b": ", 1)) for line in response.head.split(b"\r\n") if line]
+    if response.close:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
+
+
+def _with_request_id(scope: Scope, send: Send, service: Service) -> Send:
+    """Give the framework's answers the request id that inference answers carry."""
+    given = next((value for name, value in scope.get("headers", ()) if name == b"x-request-id"), None)
+    request_id = service.request_id(given)
+
+    async def send_with_id(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+        await send(message)
+
+    return send_with_id

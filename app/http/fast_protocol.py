@@ -1,0 +1,244 @@
+"""The fast door: answers inference requests inside uvicorn's HTTP protocol, without scope, task or future.
+
+Everything else goes to ASGI unchanged. Answers leave in the order of their requests, whichever door made them:
+
+    parser -> Call -> _line (waits for its turn) -> transport
+           -> ASGI cycle, held back while _line is not empty
+
+It leans on uvicorn's httptools protocol from the inside; `fits` says whether the installed one is the one it knows.
+"""
+
+import asyncio
+from collections import deque
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from app.errors import Malformed
+from app.http.asgi import Entry
+from app.http.inference import Call, error_response
+
+_UVICORN = "0.54."
+# What uvicorn's protocol must offer for this one to stand on it.
+_NEEDED = ("on_message_begin", "on_headers_complete", "on_body", "on_message_complete", "_start_asgi_task", "shutdown")
+# Requests of one connection that are taken up before the first is answered; what comes beyond waits in the socket.
+_MOST_PIPELINED = 16
+# An answer that closes the connection is readable for this long while the client still sends its body.
+_LINGER_SECONDS = 2.0
+
+
+def fits() -> bool:
+    """Whether the installed uvicorn is one whose internals are known here; else the ASGI door serves everything."""
+    return uvicorn.__version__.startswith(_UVICORN) and all(hasattr(HttpToolsProtocol, name) for name in _NEEDED)
+
+
+class FastProtocol(HttpToolsProtocol):
+    """One connection. The base class's state describes ASGI requests, the state here inference requests."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        entry = self.app
+        assert isinstance(entry, Entry)
+        self._service = entry.service
+        self._targets = entry.targets
+        self._line: deque[tuple[Call, bool]] = deque()
+        """Calls whose answer is not sent yet, in order, each with whether the connection may go on after it."""
+        self._open: Call | None = None
+        """The call whose body is being read."""
+        self._held: tuple[RequestResponseCycle, Any] | None = None
+        """An ASGI request that came while calls were in line."""
+        self._body_timer: asyncio.TimerHandle | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._idle_since = 0.0
+        self._is_stopping = False
+        self._is_broken = False
+        self._discarded_bytes = 0
+        self._default_headers: list[tuple[bytes, bytes]] | None = None
+        self._rendered_default_headers = b""
+
+    # --- the parser's callbacks, in their order
+
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+        self._open = None
+
+    def on_headers_complete(self) -> None:
+        if self._takes_call() and (target := self._targets.match(self.url)) is not None:
+            self._begin(Call(self._service, target, self._answered))
+            return
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()  # makes the scope, which inference does without
+        self.url, self.expect_100_continue = url, expects
+        self.headers.extend(headers)
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        call = self._open
+        if call is None:
+            super().on_body(body)
+        elif not call.feed(body):
+            self._discarded_bytes += len(body)
+            if self._discarded_bytes > self._service.max_body_bytes:
+                self.transport.abort()
+
+    def on_message_complete(self) -> None:
+        call = self._open
+        if call is None:
+            super().on_message_complete()
+            return
+        self._open = None
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
+        call.finish()
+
+    # --- calls
+
+    def _takes_call(self) -> bool:
+        """Whether the request at hand may be a call: all the rarer things HTTP can ask for go to ASGI."""
+        parser = self.parser
+        return (
+            parser.get_method() == b"POST"
+            and self._asgi_is_idle()
+            and not self.expect_100_continue
+            and not parser.should_upgrade()
+            and parser.get_http_version() == "1.1"
+        )
+
+    def _asgi_is_idle(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or cycle.response_complete
+
+    def _begin(self, call: Call) -> None:
+        line = self._line
+        line.append((call, self.parser.should_keep_alive()))
+        if len(line) >= _MOST_PIPELINED:
+            self.flow.pause_reading()
+        self._open = call
+        self._discarded_bytes = 0
+        call.admit(self.headers)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        call = self._open
+        if call is not None and self._body_timer is None and call.response is None:  # a body in several pieces
+            self._body_timer = self.loop.call_later(call.remaining_seconds(), call.time_out)
+
+    def _answered(self, call: Call) -> None:
+        """Send what is at the head of the line. A response that is ready before its turn waits."""
+        line = self._line
+        if not line or line[0][0] is not call:
+            return
+        while line and (response := line[0][0].response) is not None:
+            call, keeps_alive = line.popleft()
+            closes = response.close or not keeps_alive or (self._is_stopping and not line)
+            self.transport.write(
+                b"".join(
+                    (
+                        STATUS_LINE[response.status],
+                        self._default_head(),
+                        response.head,
+                        b"connection: close\r\n\r\n" if closes else b"\r\n",
+                        response.body,
+                    )
+                )
+            )
+            self.server_state.total_requests += 1
+            if closes:
+                self._close_after(call)
+                return
+        if not line:
+            self._line_is_empty()
+        if self.flow.read_paused and not self.flow.write_paused and len(line) < _MOST_PIPELINED:
+            self.flow.resume_reading()
+        elif self.flow.write_paused:  # the client does not read its answers: take no more of its requests
+            self.flow.pause_reading()
+
+    def _line_is_empty(self) -> None:
+        if self._held is not None:
+            held, self._held = self._held, None
+            super()._start_asgi_task(*held)
+        elif self._is_broken:
+            self._send_broken()
+        else:
+            self._idle_since = self.loop.time()
+            if self._idle_timer is None:
+                self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._look_whether_idle)
+
+    def _default_head(self) -> bytes:
+        """Date and the like, rendered once for each time that uvicorn makes a new list of them."""
+        headers = self.server_state.default_headers
+        if headers is not self._default_headers:
+            self._default_headers = headers
+            self._rendered_default_headers = b"".join(b"%b: %b\r\n" % header for header in headers)
+        return self._rendered_default_headers
+
+    # --- the connection's life
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if self._line:
+            self._held = (cycle, app)
+            self.flow.pause_reading()
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _close_after(self, call: Call) -> None:
+        """Close, but let a client that still sends its body read the answer first."""
+        if call is self._open:
+            self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+        else:
+            self.transport.close()
+
+    def _look_whether_idle(self) -> None:
+        """One timer a connection, armed anew for what is left, instead of two timer calls a request."""
+        self._idle_timer = None
+        if self._line or self._open or not self._asgi_is_idle():
+            return  # the next answer arms it
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._idle_timer = self.loop.call_later(left, self._look_whether_idle)
+        elif self.flow.write_paused:
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """What follows on this connection is no HTTP: say so after the answers that are still due, and close."""
+        self._is_broken = True
+        self.flow.pause_reading()
+        if not self._line:
+            self._send_broken()
+
+    def _send_broken(self) -> None:
+        error = Malformed("this is not an HTTP/1.1 request: the connection is closed")
+        response = error_response(error, self._service.request_id())
+        self.transport.write(
+            b"".join(
+                (STATUS_LINE[400], self._default_head(), response.head, b"connection: close\r\n\r\n", response.body)
+            )
+        )
+        self.transport.close()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if len(self._line) < _MOST_PIPELINED and self._held is None:
+            self.flow.resume_reading()
+
+    def shutdown(self) -> None:
+        """Finish the line, then close."""
+        if self._line:
+            self._is_stopping = True
+        else:
+            super().shutdown()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        line, self._line = self._line, deque()
+        for timer in (self._body_timer, self._idle_timer):
+            if timer is not None:
+                timer.cancel()
+        for call, _ in line:
+            call.cancel()
+        super().connection_lost(exc)

@@ -1,0 +1,233 @@
+"""An inference request as a straight line, the same for both doors.
+
+    admit (headers) -> feed (body) -> finish: unpack, decode, submit -> servable -> encode -> respond
+
+A door makes a `Call` once it has the headers and learns through `answered` that `call.response` is there. That
+happens exactly once whatever goes wrong, also from within `admit`, `feed` and `finish`. Nothing here raises.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import orjson
+
+from app.errors import INTERNAL, Cancelled, DeadlineExceeded, Draining, Malformed, rule_for, text_for
+from app.http.body import too_large, unpack, window_for
+from app.http.inference_routes import Target
+from app.lifespan import Service
+from app.serving.request import Outcome, Request
+from app.serving.servable import Servable
+
+_JSON_TYPE = b"content-type: application/json\r\n"
+_OK_HEAD = (
+    b"content-type: %b\r\n%bserver-timing: queue;dur=%.3f, compute;dur=%.3f\r\n"
+    b"x-request-id: %b\r\ncontent-length: %d\r\n"
+)
+
+
+class Response(NamedTuple):
+    """An answer. `head` holds rendered header lines, without status line, date and connection."""
+
+    status: int
+    head: bytes
+    body: bytes
+    close: bool = False
+
+
+class Call:
+    """One inference request from its headers to its response. Lives on the event loop's thread."""
+
+    __slots__ = (
+        "_answered",
+        "_chunks",
+        "_codec",
+        "_deadline",
+        "_form",
+        "_request",
+        "_service",
+        "_size_bytes",
+        "_started",
+        "_target",
+        "_window",
+        "request_id",
+        "response",
+        "servable",
+    )
+
+    def __init__(self, service: Service, target: Target, answered: Callable[["Call"], None]) -> None:
+        self._service = service
+        self._target = target
+        self._answered = answered
+        service.call_opened()
+        self._started = time.perf_counter()
+        self._chunks: list[bytes] = []
+        self._size_bytes = 0
+        self._request: Request | None = None
+        self.servable: Servable | None = None
+        self.response: Response | None = None
+        self.request_id = b""
+
+    def admit(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Judge what the headers tell. False when the call is answered already and its body need not be read."""
+        try:
+            fields = dict(headers)
+            self.request_id = self._service.request_id(fields.get(b"x-request-id"))
+            self.servable, self._codec = self._target.resolve(self._service.table)
+            self._window = None if b"content-encoding" not in fields else window_for(fields[b"content-encoding"])
+            length = fields.get(b"content-length")
+            if length is not None and int(length) > self._service.max_body_bytes:
+                raise too_large(self._service.max_body_bytes)
+            self._deadline = self._started + self._timeout_seconds(fields.get(b"x-request-timeout-ms"))
+            if self._service.draining:
+                raise Draining("the server is stopping: send the request to another one")
+            self.servable.refuse_early()
+        except Exception as error:  # noqa: BLE001  every error becomes an answer
+            self._refuse(error)
+            return False
+        return True
+
+    def feed(self, chunk: bytes) -> bool:
+        """Take a piece of the body. False when the call is answered and wants no more."""
+        if self.response is not None:
+            return False
+        self._size_bytes += len(chunk)
+        if self._size_bytes > self._service.max_body_bytes:
+            self._chunks.clear()
+            self._refuse(too_large(self._service.max_body_bytes))
+            return False
+        self._chunks.append(chunk)
+        return True
+
+    def finish(self) -> None:
+        """The body is complete."""
+        if self.response is not None:
+            return
+        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks.clear()
+        if self._window is None:
+            self._submit(body)
+        else:  # zlib works outside the interpreter's lock
+            loop = asyncio.get_running_loop()
+            unpacked = loop.run_in_executor(None, unpack, body, self._window, self._service.max_body_bytes)
+            unpacked.add_done_callback(self._unpacked)
+
+    def remaining_seconds(self) -> float:
+        """Time until the deadline; only after `admit` returned True."""
+        return self._deadline - time.perf_counter()
+
+    def time_out(self) -> None:
+        """The deadline came before the body was complete."""
+        if self.response is None and self._request is None:
+            self._refuse(
+                DeadlineExceeded("the body did not arrive in time: allow more (X-Request-Timeout-Ms, deadline_ms)")
+            )
+
+    def cancel(self) -> None:
+        """The client went away. The response that is made all the same is for the log and the counters."""
+        if self._request is not None and self.servable is not None:
+            self.servable.cancel(self._request)
+        elif self.response is None:
+            self._refuse(Cancelled("the client closed the connection before its request was complete"))
+
+    def _unpacked(self, future: "asyncio.Future[bytes]") -> None:
+        if self.response is not None:
+            return
+        if (error := future.exception()) is not None:
+            self._refuse(error)
+        else:
+            self._submit(future.result())
+
+    def _submit(self, body: bytes) -> None:
+        """Decode, and hand the rows over: the servable owns the request from here and settles it."""
+        try:
+            assert self.servable is not None
+            if self.servable.draining:  # replaced while the body came in
+                self.servable, self._codec = self._target.resolve(self._service.table)
+            decoded = self._codec.decode(body)
+            self._form = decoded.form
+            now = time.perf_counter()
+            rows = decoded.rows if self.servable.batched else 1
+            request = Request(decoded.inputs, rows, decoded.group, now, self._deadline, self._settled)
+            self.servable.submit(request)
+            self._request = request
+        except Exception as error:  # noqa: BLE001  every error becomes an answer
+            self._refuse(error)
+
+    def _settled(self, request: Request, outcome: Outcome) -> None:
+        if isinstance(outcome, Exception):
+            self._refuse(outcome)
+            return
+        try:
+            assert self.servable is not None
+            body = self._codec.encode(outcome, self._form)
+        except Exception as error:  # noqa: BLE001  every error becomes an answer
+            self._refuse(error)
+            return
+        head = _OK_HEAD % (
+            self._codec.content_type,
+            self.servable.head,
+            request.queue_seconds * 1000,
+            request.compute_seconds * 1000,
+            self.request_id,
+            len(body),
+        )
+        tally = self.servable.tally
+        tally.queue.observe(request.queue_seconds)
+        tally.compute.observe(request.compute_seconds)
+        self._respond(Response(200, head, body))
+
+    def _refuse(self, error: BaseException) -> None:
+        rule = rule_for(error)
+        if rule is INTERNAL:
+            self._service.log.error("request failed", request_id=self.request_id.decode(), exc_info=error)
+        self._service.metrics.rejected[rule.code] += 1
+        self._respond(error_response(error, self.request_id, close=isinstance(error, Draining)))
+
+    def _respond(self, response: Response) -> None:
+        self.response = response
+        self._service.call_answered()
+        seconds = time.perf_counter() - self._started
+        tally = self.servable.tally if self.servable is not None else self._service.metrics.unserved
+        tally.requests[response.status] += 1
+        tally.duration.observe(seconds)
+        if self._service.logs_requests:
+            self._log(response, seconds)
+        self._answered(self)
+
+    def _log(self, response: Response, seconds: float) -> None:
+        identity = self.servable.identity if self.servable is not None else None
+        self._service.log.debug(
+            "request",
+            request_id=self.request_id.decode(),
+            model=self._target.model,
+            version=identity.version if identity else None,
+            variant=identity.variant if identity else None,
+            status=response.status,
+            milliseconds=round(seconds * 1000, 3),
+        )
+
+    def _timeout_seconds(self, given: bytes | None) -> float:
+        assert self.servable is not None
+        most = self.servable.limits.deadline_seconds
+        if given is None:
+            return most
+        try:
+            seconds = float(given) / 1000
+        except ValueError:
+            seconds = 0.0
+        if not seconds > 0:
+            raise Malformed(
+                f"X-Request-Timeout-Ms is '{given.decode('latin-1')}', expected a number of milliseconds above 0"
+            )
+        return min(seconds, most)
+
+
+def error_response(error: BaseException, request_id: bytes, *, close: bool = False) -> Response:
+    """The one shape of every error: `{"error": "..."}` as JSON, Retry-After where trying again can help."""
+    rule = rule_for(error)
+    body = orjson.dumps({"error": text_for(error)})
+    retry = b"" if rule.retry_after_seconds is None else b"retry-after: %d\r\n" % rule.retry_after_seconds
+    head = _JSON_TYPE + retry + b"x-request-id: %b\r\ncontent-length: %d\r\n" % (request_id, len(body))
+    return Response(rule.status, head, body, close)

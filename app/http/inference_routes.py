@@ -1,0 +1,89 @@
+"""Every inference path, once: both doors match against this table and the OpenAPI page documents it."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from app.protocols.codec import Codec
+from app.protocols.tfserving import codec as tfserving_codec
+from app.serving.servable import Servable
+from app.serving.table import ServedModel, Table
+from engines.signature import Signature
+
+_MODEL = r"/v1/models/(?P<model>[^/:]+)"
+_SELECTOR = r"(?:/versions/(?P<version>[^/:]+)|/labels/(?P<label>[^/:]+))?"
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceRoute:
+    """One kind of inference path, its wire format, and what the OpenAPI page says of it."""
+
+    pattern: re.Pattern[str]
+    templates: tuple[str, ...]
+    codec: Callable[[Signature], Codec]
+    summary: str
+    example: Mapping[str, object]
+
+
+ROUTES = (
+    InferenceRoute(
+        pattern=re.compile(rf"{_MODEL}{_SELECTOR}:predict", re.IGNORECASE),
+        templates=(
+            "/v1/models/{model}:predict",
+            "/v1/models/{model}/versions/{version}:predict",
+            "/v1/models/{model}/labels/{label}:predict",
+        ),
+        codec=tfserving_codec,
+        summary="Predict (TensorFlow Serving)",
+        example={"instances": [[1.0, 2.0, 5.0]]},
+    ),
+)
+
+
+class Target:
+    """What one URL asks for, and the servable it means in the current snapshot of the table."""
+
+    __slots__ = ("_codec", "_servable", "_snapshot", "label", "model", "route", "version")
+
+    def __init__(self, route: InferenceRoute, model: str, version: str | None, label: str | None) -> None:
+        self.route = route
+        self.model = model
+        self.version = version
+        self.label = label
+        self._snapshot: Mapping[str, ServedModel] | None = None
+
+    def resolve(self, table: Table) -> tuple[Servable, Codec]:
+        """Who answers and in which format. Raises ModelNotFound, LabelNotFound or NotReady."""
+        if self._snapshot is not table.models:
+            servable = table.select(self.model, self.version, self.label)
+            self._servable = servable
+            self._codec = self.route.codec(servable.signature)
+            self._snapshot = table.models
+        return self._servable, self._codec
+
+
+# URLs come from clients, so the memory of them is bounded; a server's clients use few.
+_MOST_TARGETS = 4096
+
+
+class Targets:
+    """Finds the target of a POSTed URL; remembers it, since clients send the same one again and again."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Target] = {}
+
+    def match(self, url: bytes) -> Target | None:
+        """The target of a URL (path, with or without a query), or None when it is no inference path."""
+        return self._known.get(url) or self._parse(url)
+
+    def _parse(self, url: bytes) -> Target | None:
+        path = url.partition(b"?")[0].decode("latin-1")
+        for route in ROUTES:
+            if found := route.pattern.fullmatch(path):
+                parts = {key: value and unquote(value) for key, value in found.groupdict().items()}
+                if len(self._known) >= _MOST_TARGETS:
+                    self._known.clear()
+                target = self._known[url] = Target(route, parts["model"], parts["version"], parts["label"])
+                return target
+        return None

@@ -1,0 +1,65 @@
+"""Documents the inference routes, which the framework never sees, on its OpenAPI page."""
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from app.http.inference_routes import ROUTES, InferenceRoute
+
+_ERRORS = {
+    "400": "Malformed: says which input, what came and what was expected; or an unknown label.",
+    "404": "No such model or version.",
+    "413": "The body or its number of rows is over the limit.",
+    "415": "A Content-Encoding other than gzip, deflate, identity.",
+    "503": "Queue full, still loading, or stopping; Retry-After says when to try again.",
+    "504": "The deadline came first.",
+}
+_ERROR_BODY = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
+
+
+def document(api: FastAPI) -> None:
+    """Add an operation for every inference path to the application's OpenAPI document."""
+    framework_openapi = api.openapi
+
+    def openapi() -> dict[str, Any]:
+        schema = framework_openapi()
+        for route in ROUTES:
+            for template in route.templates:
+                schema["paths"].setdefault(template, {})["post"] = _operation(route, template)
+        return schema
+
+    api.openapi = openapi  # type: ignore[method-assign]
+
+
+def _operation(route: InferenceRoute, template: str) -> dict[str, Any]:
+    names = [part.split("}")[0] for part in template.split("{")[1:]]
+    parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+    parameters += [
+        _header("X-Request-Id", "string", "Echoed; made where absent."),
+        _header("X-Request-Timeout-Ms", "number", "Time allowed, at most the model's deadline_ms."),
+    ]
+    errors = {
+        code: {"description": text, "content": {"application/json": {"schema": _ERROR_BODY}}}
+        for code, text in _ERRORS.items()
+    }
+    return {
+        "tags": ["inference"],
+        "summary": route.summary,
+        "operationId": template.strip("/").translate(str.maketrans("/:{}", "___ ")).replace(" ", ""),
+        "parameters": parameters,
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"type": "object"}, "example": route.example}},
+        },
+        "responses": {
+            "200": {
+                "description": "The model's answer.",
+                "content": {"application/json": {"schema": {"type": "object"}}},
+            },
+            **errors,
+        },
+    }
+
+
+def _header(name: str, kind: str, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": {"type": kind}}

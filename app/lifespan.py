@@ -1,0 +1,91 @@
+"""The service as one `async with`: what it owns, in the order it comes up and goes down."""
+
+import asyncio
+import itertools
+import logging
+import re
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
+
+import structlog
+
+from app.control.watch import Watch
+from app.metrics import Metrics
+from app.serving.table import Table
+from app.settings import Settings
+from engines import onnxruntime_engine
+from model_store.store import Store
+
+OPEN_ENGINES = {"onnxruntime": onnxruntime_engine.load}
+"""Engine name in a variant's manifest -> how such a variant is opened."""
+
+_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+
+
+class Service:
+    """What the doors share."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.settings = settings
+        self.version = version("octet-serving")
+        self.max_body_bytes = int(settings.max_body_bytes)
+        self.table = Table()
+        self.metrics = Metrics()
+        self.log = structlog.get_logger("octet")
+        self.logs_requests = logging.getLogger("octet").isEnabledFor(logging.DEBUG)
+        self.watch = Watch(store, settings, OPEN_ENGINES, self.table, self.metrics, self.log)
+        self.draining = False
+        """Once true, what is in flight is finished and nothing new is taken up."""
+        self._in_flight = 0
+        self._quiet = asyncio.Event()
+        self._ids = itertools.count(1)
+        self._id_prefix = secrets.token_hex(6).encode()
+
+    @property
+    def ready(self) -> bool:
+        """Whether every model to be served can answer."""
+        table = self.table
+        return not self.draining and table.complete and all(model.ready for model in table.models.values())
+
+    def call_opened(self) -> None:
+        """An inference request has its headers."""
+        self._in_flight += 1
+
+    def call_answered(self) -> None:
+        """It has its answer; called once for every `call_opened`."""
+        self._in_flight -= 1
+        if self.draining and not self._in_flight:
+            self._quiet.set()
+
+    async def drain(self) -> None:
+        """Be not ready, and wait for what is in flight, at most `drain_seconds`."""
+        self.draining = True
+        self.log.info("draining", in_flight=self._in_flight)
+        if self._in_flight:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.settings.drain_seconds):
+                    await self._quiet.wait()
+
+    def request_id(self, given: bytes | None = None) -> bytes:
+        """The client's own id where it can be echoed safely, else a new one."""
+        if given and _REQUEST_ID.fullmatch(given):
+            return given
+        return b"%b-%x" % (self._id_prefix, next(self._ids))
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Service]:
+    """Open the store, watch it, serve what it holds; on the way out drain and free everything."""
+    with Store.open(settings.store) as store:
+        service = Service(settings, store)
+        watching = asyncio.create_task(service.watch.run())
+        try:
+            yield service
+        finally:
+            service.draining = True
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+            await service.watch.close()

@@ -1,0 +1,61 @@
+"""What every wire format offers: bytes to named arrays that fit a signature, and back."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.errors import Malformed
+from app.serving.request import Outputs
+from engines.signature import Signature, TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A request's tensors, checked against the signature: dtype, rank, every fixed dimension, one batch length."""
+
+    inputs: Outputs
+    rows: int
+    group: Hashable
+    """Equal for requests whose rows fit into one batch."""
+    form: str
+    """How the request was written, where the answer has to be written alike."""
+
+
+class Codec(Protocol):
+    """One wire format for one signature. Made once a servable, used for all its requests."""
+
+    content_type: bytes
+
+    def decode(self, body: bytes) -> Decoded:
+        """Raises Malformed, saying which input, what came and what was expected."""
+        ...
+
+    def encode(self, outputs: Outputs, form: str) -> bytes:
+        """The body of the answer. Raises Malformed when the asked form cannot hold these outputs."""
+        ...
+
+
+def check_shape(spec: TensorSpec, shape: tuple[int, ...]) -> None:
+    """Raises Malformed unless the shape fits the signature."""
+    wanted = spec.shape
+    if wanted is None or shape == wanted:
+        return
+    if len(shape) != len(wanted) or any(w not in (-1, s) for s, w in zip(shape, wanted, strict=True)):
+        raise Malformed(f"input '{spec.name}' has shape {list(shape)}, expected {shape_text(wanted)}")
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """A shape as messages show it, `?` for a dynamic dimension."""
+    return "[" + ", ".join("?" if size == -1 else str(size) for size in shape) + "]"
+
+
+def gather(signature: Signature, inputs: Outputs, form: str) -> Decoded:
+    """Bind inputs whose shapes were checked: count their rows, name their group. Raises Malformed on unequal rows."""
+    if signature.batch_axis is None:
+        return Decoded(inputs, 1, None, form)
+    lengths = {name: len(array) for name, array in inputs.items()}
+    rows = next(iter(lengths.values()))
+    if len(lengths) > 1 and any(length != rows for length in lengths.values()):
+        came = ", ".join(f"'{name}' has {length}" for name, length in lengths.items())
+        raise Malformed(f"all inputs need the same number of rows: {came}")
+    return Decoded(inputs, rows, tuple(array.shape[1:] for array in inputs.values()), form)

@@ -1,0 +1,215 @@
+"""TensorFlow Serving's predict bodies: rows under `instances`, columns under `inputs`.
+
+Source: tensorflow_serving/g3doc/api_rest.md and util/json_tensor.cc. Where it wraps around or flattens silently,
+this refuses.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import orjson
+import simdjson
+
+from app.errors import Malformed
+from app.protocols.codec import Decoded, check_shape, gather
+from app.protocols.json_tensors import WITH_NUMPY, Array, Numbers, jsonable, parse, read_numbers, tensor
+from app.serving.request import Outputs
+from engines.signature import Signature
+
+ROW = "row"
+COLUMN = "column"
+
+DEFAULT_SIGNATURES = ("", "serving_default")
+
+
+class TfServing:
+    """Decodes and encodes for one signature."""
+
+    content_type = b"application/json"
+
+    def __init__(self, signature: Signature) -> None:
+        self._signature = signature
+        self._specs = {spec.name: spec for spec in signature.inputs}
+        self._only = signature.inputs[0] if len(signature.inputs) == 1 else None
+        self._numbers = _numbers(signature)
+        self._single_output = signature.outputs[0].name if len(signature.outputs) == 1 else None
+        self._parser = simdjson.Parser()
+
+    def decode(self, body: bytes) -> Decoded:
+        """Read a predict request. Raises Malformed."""
+        quick = self._decode_quickly(body) if self._numbers else None
+        form, inputs = quick or self._decode_exactly(body)
+        for name, array in inputs.items():
+            check_shape(self._specs[name], array.shape)
+        return gather(self._signature, inputs, form)
+
+    def encode(self, outputs: Outputs, form: str) -> bytes:
+        """Write the answer in the form of the request: `predictions` a row each, or `outputs` by name."""
+        if form == COLUMN:
+            return orjson.dumps({"outputs": self._columns(outputs)}, option=WITH_NUMPY)
+        rows = _row_count(outputs)
+        if self._single_output is not None:
+            return orjson.dumps(
+                {"predictions": _value(self._single_output, outputs[self._single_output])}, option=WITH_NUMPY
+            )
+        items = [{name: _value(name, array[i]) for name, array in outputs.items()} for i in range(rows)]
+        return orjson.dumps({"predictions": items}, option=WITH_NUMPY)
+
+    def _columns(self, outputs: Outputs) -> Any:
+        if self._single_output is not None:
+            return _value(self._single_output, outputs[self._single_output])
+        return {name: _value(name, array) for name, array in outputs.items()}
+
+    # --- the quick way: numbers only, every key known
+
+    def _decode_quickly(self, body: bytes) -> tuple[str, Outputs] | None:
+        """What simdjson can read without a doubt; None sends the body to the exact way."""
+        try:
+            document: Any = self._parser.parse(body)
+            if len(document) != 1:
+                return None
+            key = next(iter(document))
+            if key == "instances":
+                found = self._rows_quickly(document["instances"])
+            elif key == "inputs":
+                found = self._columns_quickly(document["inputs"])
+            else:
+                return None
+        except (ValueError, TypeError, KeyError, RuntimeError):
+            return None
+        if found is None or body.count(b"[") != found[1]:
+            return None
+        return ROW if key == "instances" else COLUMN, found[0]
+
+    def _rows_quickly(self, node: Any) -> tuple[Outputs, int] | None:
+        if type(node) is not simdjson.Array or not len(node):
+            return None
+        if isinstance(node[0], simdjson.Array):
+            return None if self._only is None else self._bare_quickly(node)
+        items = list(node)
+        if any(len(item) != len(self._specs) for item in items):
+            return None
+        inputs: Outputs = {}
+        lists = 1
+        for name, (rank, numbers) in self._numbers.items():
+            nodes = [item[name] for item in items]
+            if rank < 2 or any(type(child) is not simdjson.Array for child in nodes):
+                return None
+            found = read_numbers(nodes, rank - 1, numbers)
+            if found is None:
+                return None
+            inputs[name] = found[0]
+            lists += found[1]
+        return inputs, lists
+
+    def _columns_quickly(self, node: Any) -> tuple[Outputs, int] | None:
+        if type(node) is simdjson.Array:
+            return None if self._only is None else self._bare_quickly(node)
+        if len(node) != len(self._specs):
+            return None
+        inputs: Outputs = {}
+        lists = 0
+        for name, (rank, numbers) in self._numbers.items():
+            child = node[name]
+            if rank < 1 or type(child) is not simdjson.Array:
+                return None
+            found = read_numbers([child], rank, numbers)
+            if found is None:
+                return None
+            inputs[name] = found[0][0]
+            lists += found[1]
+        return inputs, lists
+
+    def _bare_quickly(self, node: Any) -> tuple[Outputs, int] | None:
+        ((name, (rank, numbers)),) = self._numbers.items()
+        found = read_numbers([node], rank, numbers) if rank else None
+        return None if found is None else ({name: found[0][0]}, found[1])
+
+    # --- the exact way: everything, and every error
+
+    def _decode_exactly(self, body: bytes) -> tuple[str, Outputs]:
+        document = parse(body)
+        if not isinstance(document, dict):
+            raise Malformed("the body must be a JSON object with 'instances' or 'inputs'")
+        _check_signature_name(document.get("signature_name", ""))
+        if ("instances" in document) == ("inputs" in document):
+            raise Malformed("the body must hold exactly one of 'instances' (rows) and 'inputs' (columns)")
+        if "instances" in document:
+            return ROW, self._rows_exactly(document["instances"])
+        return COLUMN, self._columns_exactly(document["inputs"])
+
+    def _rows_exactly(self, items: Any) -> Outputs:
+        if not isinstance(items, list) or not items:
+            raise Malformed("'instances' must be a non-empty list, one item a row")
+        named = _is_named(items[0])
+        if any(_is_named(item) != named for item in items):
+            raise Malformed("'instances' mixes plain values and objects: write every row alike")
+        if not named:
+            if self._only is None:
+                raise Malformed(f"the model has several inputs: every row must be an object with {self._names()}")
+            return {self._only.name: tensor(items, self._only)}
+        for index, item in enumerate(items):
+            if item.keys() != self._specs.keys():
+                raise Malformed(
+                    f"'instances'[{index}] has {_listed(item)}, expected exactly the model's inputs {self._names()}"
+                )
+        return {name: tensor([item[name] for item in items], spec) for name, spec in self._specs.items()}
+
+    def _columns_exactly(self, value: Any) -> Outputs:
+        if not _is_named(value):
+            if self._only is None:
+                raise Malformed(f"the model has several inputs: 'inputs' must be an object with {self._names()}")
+            return {self._only.name: tensor(value, self._only)}
+        for name in self._specs:
+            if name not in value:
+                raise Malformed(f"missing named input '{name}' in 'inputs': it has {_listed(value)}")
+        return {name: tensor(value[name], spec) for name, spec in self._specs.items()}
+
+    def _names(self) -> str:
+        return _listed(self._specs)
+
+
+codec = lru_cache(maxsize=1024)(TfServing)
+"""The codec of a signature; servables that share a signature share it."""
+
+
+def _numbers(signature: Signature) -> dict[str, tuple[int, Numbers]]:
+    """Rank and number reader by input; empty when one of the inputs cannot be read the quick way."""
+    if not all(spec.shape is not None and Numbers.fit(spec.dtype) for spec in signature.inputs):
+        return {}
+    return {spec.name: (len(spec.shape or ()), Numbers(spec.dtype)) for spec in signature.inputs}
+
+
+def _check_signature_name(name: Any) -> None:
+    if not isinstance(name, str):
+        raise Malformed("'signature_name' must be a string")
+    if name not in DEFAULT_SIGNATURES:
+        raise Malformed(f"there is no signature '{name[:100]}': an ONNX model has one, 'serving_default'")
+
+
+def _is_named(value: Any) -> bool:
+    """An object of inputs, and not a byte string."""
+    return isinstance(value, dict) and value.keys() != {"b64"}
+
+
+def _listed(names: Mapping[str, Any]) -> str:
+    return ", ".join(f"'{name}'" for name in names) or "none"
+
+
+def _value(name: str, array: Array) -> Any:
+    return jsonable(array, as_b64=name.endswith("_bytes"))
+
+
+def _row_count(outputs: Outputs) -> int:
+    rows = None
+    for name, array in outputs.items():
+        if array.ndim == 0:
+            raise Malformed(f"output '{name}' has no rows: ask with 'inputs' instead of 'instances'")
+        if rows is not None and len(array) != rows:
+            raise Malformed(
+                f"output '{name}' has {len(array)} rows where another has {rows}: "
+                "ask with 'inputs' instead of 'instances'"
+            )
+        rows = len(array)
+    return rows or 0

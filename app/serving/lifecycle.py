@@ -1,0 +1,63 @@
+"""A version's life in the server, as a pure policy: from what is wanted and what is, to the next action.
+
+States only move forward: START, LOADING, AVAILABLE, UNLOADING, END (TensorFlow Serving's names). A version is
+called available after it is true, and unloading before.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a version is in its life."""
+
+    START = "START"
+    LOADING = "LOADING"
+    AVAILABLE = "AVAILABLE"
+    UNLOADING = "UNLOADING"
+    END = "END"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionKey:
+    """A version of a model; `model` is the case-folded name."""
+
+    model: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Load this version beside what is there."""
+
+    key: VersionKey
+
+
+@dataclass(frozen=True, slots=True)
+class Unload:
+    """Take this version out of the table, drain it, free it."""
+
+    key: VersionKey
+
+
+def next_action(wanted: Sequence[VersionKey], states: Mapping[VersionKey, State]) -> Load | Unload | None:
+    """What to do next, or None when nothing can be done now.
+
+    `wanted` is in the order of importance. `states` holds every version that was taken up; END means that its load
+    failed (a version that was unloaded is forgotten). One load runs at a time, since each measures the machine.
+
+    Availability comes first: a version that is not wanted any more stays until all wanted versions of its model had
+    their chance, and beyond that as long as it is the only one that can answer while others are wanted.
+    """
+    if State.LOADING in states.values():
+        return None
+    for key in wanted:
+        if key not in states:
+            return Load(key)
+    for key, state in states.items():
+        if state is State.AVAILABLE and key not in wanted:
+            of_model = [other for other in wanted if other.model == key.model]
+            if not of_model or any(states.get(other) is State.AVAILABLE for other in of_model):
+                return Unload(key)
+    return None

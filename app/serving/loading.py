@@ -1,0 +1,126 @@
+"""From a verified model file to what a servable needs: engine, warm runners, measured costs, whether rows may mix.
+
+Everything here blocks and runs in a thread of its own while the old servable goes on answering.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Protocol
+
+from app.serving.cost import CostTable
+from app.serving.parity import batch_dependence
+from app.settings import ModelSettings
+from engines.engine import Engine, Runner
+from engines.errors import EngineError
+from engines.measure import Measured, Split, choose_split, sample_inputs
+from engines.signature import Signature
+
+# Time for the N x T probe of a model that this machine has not seen yet.
+PROBE_SECONDS = 1.0
+# Rows that the check of batch mates uses: every power of two up to it, every position.
+_PARITY_ROWS = 8
+# Times a batch of each size is run before its cost is believed; the first one allocates.
+_WARM_RUNS = 3
+
+
+class OpenEngine(Protocol):
+    """An engine module's `load`."""
+
+    def __call__(self, path: Path, signature: Signature, *, instances: int, threads: int) -> Engine: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What `load` hands over; the servable owns it."""
+
+    engine: Engine
+    runners: list[Runner]
+    cost: CostTable
+    batched: bool
+    notes: tuple[str, ...]
+    split: Split
+
+
+def load(
+    path: Path,
+    signature: Signature,
+    open_engine: OpenEngine,
+    settings: ModelSettings,
+    cores: int,
+    memory: "Memory",
+) -> Loaded:
+    """Open, warm up and judge a variant. Raises EngineError when it cannot serve."""
+    split = _split(path, signature, open_engine, settings, cores, memory)
+    engine = open_engine(path, signature, instances=split.instances, threads=split.threads)
+    try:
+        runners = [engine.runner() for _ in range(split.instances)]
+        batched, notes = _may_batch(signature, runners[0])
+        most_rows = min(settings.max_batch_rows, engine.max_rows or settings.max_batch_rows) if batched else 1
+        cost = _warm_up(signature, runners, most_rows)
+    except BaseException:
+        engine.close()
+        raise
+    return Loaded(engine, runners, cost, batched, notes, split)
+
+
+class Memory(Protocol):
+    """What this machine measured before about this very file."""
+
+    def recall(self) -> bytes | None: ...
+
+    def remember(self, value: bytes) -> None: ...
+
+
+def _split(
+    path: Path, signature: Signature, open_engine: OpenEngine, settings: ModelSettings, cores: int, memory: Memory
+) -> Split:
+    """Instances and threads: as set, as remembered, or as measured now."""
+    if settings.instances is not None and settings.threads is not None:
+        return Split(settings.instances, settings.threads)
+    known = memory.recall()
+    if known is not None:
+        measured = Measured.from_json(known)
+    else:
+        measured = choose_split(
+            lambda split: open_engine(path, signature, instances=split.instances, threads=split.threads),
+            cores,
+            PROBE_SECONDS,
+        )
+        memory.remember(measured.to_json())
+    best = measured.split
+    return Split(settings.instances or best.instances, settings.threads or best.threads)
+
+
+def _may_batch(signature: Signature, runner: Runner) -> tuple[bool, tuple[str, ...]]:
+    """Whether requests may share batches, and what the status should say about it."""
+    if signature.batch_axis is None:
+        return False, ("served unbatched: the model has no dynamic batch axis",)
+    try:
+        difference = batch_dependence(runner, sample_inputs(signature, _PARITY_ROWS, seed=0))
+    except EngineError as error:
+        return True, (f"batch mates not checked: the model refused made-up rows ({error})",)
+    if difference is not None:
+        return False, (f"served unbatched: {difference}",)
+    return True, ()
+
+
+def _warm_up(signature: Signature, runners: list[Runner], most_rows: int) -> CostTable:
+    """Run every runner, and the first one at every power of two of rows, to learn what batches cost."""
+    cost = CostTable()
+    try:
+        for runner in runners[1:]:
+            runner.run(sample_inputs(signature, 1, seed=0))
+        rows = 1
+        while rows <= most_rows:
+            inputs = sample_inputs(signature, rows, seed=0)
+            group = tuple(array.shape[1:] for array in inputs.values()) if signature.batch_axis is not None else None
+            for run in range(_WARM_RUNS):
+                started = perf_counter()
+                runners[0].run(inputs)
+                if run:
+                    cost.observe(group, rows, perf_counter() - started)
+            rows *= 2
+    except EngineError:
+        pass  # made-up rows are refused; real ones will be measured as they come
+    return cost

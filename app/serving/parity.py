@@ -1,0 +1,51 @@
+"""Do rows keep their answers when they share a batch? Measured before a variant may be batched."""
+
+from typing import Any
+
+import numpy as np
+
+from engines.engine import Arrays, Runner
+
+# Kernels sum in another order for another batch size; that moves float32 answers by some 1e-6 of their scale.
+# An activation scale that is taken over the whole batch (dynamic INT8) moves them by 1e-2.
+TOLERANCE = 1e-3
+
+
+def batch_dependence(runner: Runner, rows: Arrays) -> str | None:
+    """What differs when `rows` run together instead of one by one, as a sentence; None when nothing does.
+
+    `rows` are different rows of each input along axis 0. Compared at every row position of the whole batch and of
+    every smaller power of two. Raises what the runner raises.
+    """
+    count = len(next(iter(rows.values())))
+    alone = [runner.run({name: array[i : i + 1] for name, array in rows.items()}) for i in range(count)]
+    size = count
+    while size > 1:
+        together = runner.run({name: array[:size] for name, array in rows.items()})
+        for name, array in together.items():
+            if array.ndim == 0 or len(array) != size:
+                return f"output '{name}' has shape {list(array.shape)} for {size} rows"
+            for position in range(size):
+                difference = _difference(alone[position][name][0], array[position])
+                if difference > TOLERANCE:
+                    return (
+                        f"output '{name}' of a row changes by {difference:.2g} of its scale "
+                        f"when the row shares a batch of {size}"
+                    )
+        size //= 2
+    return None
+
+
+def _difference(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
+    """Largest difference as a share of the largest value; 0 or infinity for what is no number."""
+    if np.shape(one) != np.shape(other):
+        return float("inf")
+    if one.dtype in (object, bool):
+        return 0.0 if np.array_equal(one, other) else float("inf")
+    one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    if np.array_equal(one, other, equal_nan=True):
+        return 0.0
+    if np.isfinite(one).all() != np.isfinite(other).all():
+        return float("inf")
+    scale = max(np.abs(one).max(), 1e-6)
+    return float(np.nan_to_num(np.abs(one - other).max() / scale, nan=np.inf))

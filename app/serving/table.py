@@ -1,0 +1,112 @@
+"""What is served right now: an immutable snapshot that is swapped in one assignment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from semver import Version
+
+from app.errors import LabelNotFound, ModelNotFound, NotReady
+from app.serving.lifecycle import State
+from app.serving.servable import Servable
+
+
+@dataclass(frozen=True, slots=True)
+class VersionStatus:
+    """Where a version stands in its life; `message` says why when it failed or serves with a restriction."""
+
+    version: str
+    state: State
+    message: str = ""
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One model: what can answer, and what is to be told about the rest.
+
+    `labels` name the servables that answer under them; a label whose new version cannot be loaded stays with the
+    old one. `versions` is in ascending order.
+    """
+
+    name: str
+    versions: Mapping[Version, Servable]
+    labels: Mapping[str, Servable] = field(default_factory=dict)
+    statuses: tuple[VersionStatus, ...] = ()
+
+    @property
+    def default(self) -> Servable | None:
+        """The highest released version that is loaded; a pre-release only where nothing is released."""
+        released = [v for v in self.versions if v.prerelease is None]
+        return self.versions[max(released or self.versions)] if self.versions else None
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request without a version is answered."""
+        return self.default is not None
+
+    def select(self, version: str | None, label: str | None) -> Servable:
+        """The servable that a request names. Raises NotReady, LabelNotFound or ModelNotFound."""
+        if label is not None:
+            found = self.labels.get(label)
+            if found is None:
+                known = ", ".join(sorted(self.labels)) or "none"
+                raise LabelNotFound(f"unrecognized version label '{label}' of model '{self.name}': it has {known}")
+            return found
+        if version is not None:
+            found = self._matching(version)
+            if found is None:
+                raise self._no_version(version)
+            return found
+        if (found := self.default) is None:
+            raise NotReady(self._why_not_ready())
+        return found
+
+    def _matching(self, text: str) -> Servable | None:
+        """An exact version, or the highest released one that a prefix such as `1` or `1.2` means."""
+        if Version.is_valid(text):
+            return self.versions.get(Version.parse(text))
+        fits = [v for v in self.versions if v.prerelease is None and f"{v}.".startswith(f"{text}.")]
+        return self.versions[max(fits)] if fits else None
+
+    def _no_version(self, text: str) -> Exception:
+        for status in self.statuses:
+            if status.version == text and not status.failed and status.state in (State.START, State.LOADING):
+                return NotReady(f"model '{self.name}' version {text} is loading: try again soon")
+            if status.version == text and status.failed:
+                return ModelNotFound(f"model '{self.name}' version {text} could not be loaded: {status.message}")
+        served = ", ".join(map(str, self.versions)) or "none yet"
+        return ModelNotFound(f"model '{self.name}' has no version '{text}' here; served: {served}")
+
+    def _why_not_ready(self) -> str:
+        failures = [f"{s.version}: {s.message}" for s in self.statuses if s.failed]
+        if failures:
+            return f"model '{self.name}' has no version that could be loaded: {'; '.join(failures)}"
+        return f"model '{self.name}' is loading: try again soon"
+
+
+EMPTY: Mapping[str, ServedModel] = MappingProxyType({})
+
+
+class Table:
+    """The one reference to the current snapshot. Read and replaced on the event loop's thread only."""
+
+    def __init__(self) -> None:
+        self.models: Mapping[str, ServedModel] = EMPTY
+        """Model by case-folded name. A new mapping means that something changed."""
+        self.complete = False
+        """Whether every model to be served was looked at, and what can be loaded is."""
+
+    def select(self, name: str, version: str | None = None, label: str | None = None) -> Servable:
+        """The servable for a request. Raises ModelNotFound, LabelNotFound or NotReady."""
+        return self.model(name).select(version, label)
+
+    def model(self, name: str) -> ServedModel:
+        """The model of that name. Raises ModelNotFound, or NotReady while the store was not looked at yet."""
+        found = self.models.get(name.casefold())
+        if found is None:
+            if not self.complete:
+                raise NotReady(f"the server is starting, model '{name}' may come: try again soon")
+            known = ", ".join(sorted(m.name for m in self.models.values())) or "none"
+            raise ModelNotFound(f"no model '{name}' is served here; served: {known}")
+        return found
