@@ -1,0 +1,121 @@
+"""What keeps a store sound: removing what nobody needs, and looking whether all is what it should be."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from model_store import durable, journal, shelf, views
+from model_store.blobs import Blobs, Progress
+from model_store.catalogue import Catalogue
+from model_store.errors import Corrupt
+from model_store.layout import Layout
+from model_store.records import ModelRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What `gc` removed."""
+
+    blobs: int
+    bytes: int
+    leftovers: int
+    """Temporary files of writers that are gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it should be, and what to do about it."""
+
+    subject: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What `verify` has read, and found wrong."""
+
+    versions: int
+    blobs: int
+    bytes: int
+    findings: tuple[Finding, ...]
+
+
+def collect(layout: Layout, blobs: Blobs) -> Collected:
+    """Remove blobs and views that no living version refers to, and leftovers. The caller holds the lock."""
+    models = list(read_models(layout))
+    living = needed_blobs(models)
+    sizes = [blobs.remove(digest) for digest in list(blobs.digests()) if digest not in living]
+    views.sweep(layout, {v.digest for m in models for r in m.versions if not r.retired for v in r.variants})
+    return Collected(len(sizes), sum(sizes), durable.sweep(layout.staging))
+
+
+def read_models(layout: Layout) -> Iterator[ModelRecord]:
+    """Every model as its manifests and its journal tell it. Raises Corrupt."""
+    for key in shelf.keys(layout):
+        model = shelf.read_model(layout, key)
+        if model is not None:
+            yield model
+
+
+def needed_blobs(models: Iterable[ModelRecord]) -> dict[str, str]:
+    """Digest -> a version that refers to it and is not retired."""
+    return {
+        file.digest: str(record)
+        for model in models
+        for record in model.versions
+        if not record.retired
+        for variant in record.variants
+        for file in variant.files
+    }
+
+
+def check_papers(layout: Layout, catalogue: Catalogue) -> tuple[list[ModelRecord], list[Finding]]:
+    """Look through manifests, journals and catalogue, not the blobs. The caller holds the lock."""
+    models: list[ModelRecord] = []
+    findings: list[Finding] = []
+    known = {path.stem for path in layout.journals.glob("*.jsonl")}
+    for key in sorted(known.union(shelf.keys(layout))):
+        try:
+            model = shelf.read_model(layout, key)
+            findings += _against_journal(layout, key)
+        except Corrupt as error:
+            findings.append(Finding(key, str(error)))
+            continue
+        if model is not None:
+            models.append(model)
+            findings += _against_catalogue(catalogue, model)
+    for name in set(catalogue.names()).difference(model.name for model in models):
+        if not any(finding.subject.startswith(name.lower()) for finding in findings):
+            findings.append(Finding(name, "the catalogue has it, the manifests do not. Run `octet model rebuild`."))
+    return models, findings
+
+
+def check_blobs(
+    blobs: Blobs, digests: Iterable[str], needed: dict[str, str], progress: Progress | None
+) -> Iterator[Finding]:
+    """Read and hash blobs. Takes as long as the disk needs, so the caller holds no lock."""
+    for digest in digests:
+        try:
+            blobs.check(digest, progress)
+        except Corrupt as error:
+            yield Finding(needed.get(digest, "no version"), str(error))
+
+
+def _against_journal(layout: Layout, key: str) -> Iterator[Finding]:
+    published: set[str] = set()
+    for entry in journal.read(layout.journal(key)):
+        published.add(entry.version)
+        for name, digest in (entry.manifests or {}).items():
+            path = layout.version(key, entry.version) / name
+            subject = f"{key}@{entry.version}"
+            if not path.exists():
+                yield Finding(subject, f"{path} is missing. Restore it from a backup.")
+            elif shelf.digest_of(path) != digest:
+                yield Finding(subject, f"{path} is not what was published. Restore it from a backup.")
+    for path in layout.versions(key).glob(f"*/{shelf.VERSION_FILE}"):
+        if path.parent.name not in published:
+            yield Finding(f"{key}@{path.parent.name}", f"{layout.journal(key)} knows nothing of it. Restore that file.")
+
+
+def _against_catalogue(catalogue: Catalogue, model: ModelRecord) -> Iterator[Finding]:
+    if catalogue.model(model.name) != model:
+        yield Finding(model.name, "the catalogue says otherwise than the manifests. Run `octet model rebuild`.")

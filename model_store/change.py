@@ -1,0 +1,62 @@
+"""A change to one model: noted first, then carried out, then taken off the note; a killed writer's is finished later.
+
+Whether a publish happened is decided by one rename, that of `version.json`. What follows from it (journal, catalogue)
+is in the note, so whoever finds the note can finish it, any number of times.
+"""
+
+import shutil
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from model_store import durable, journal, shelf
+from model_store.catalogue import Catalogue
+from model_store.errors import Corrupt
+from model_store.journal import Entry
+from model_store.layout import Layout
+
+
+class Change(BaseModel):
+    """The note: what the journal will say of this version."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    version: str
+    entries: tuple[Entry, ...]
+
+
+def begin(layout: Layout, change: Change) -> None:
+    """Note the change. The caller holds the lock, and goes on to write manifests, if any, and then to `finish`."""
+    durable.write(layout.unfinished, change.model_dump_json(exclude_none=True).encode(), layout.staging)
+
+
+def finish(layout: Layout, catalogue: Catalogue, change: Change) -> None:
+    """Carry the change into journal and catalogue, and drop the note. Harmless to do twice."""
+    carry_out(layout, change)
+    model = shelf.read_model(layout, change.model)
+    if model is not None:
+        catalogue.replace_model(model)
+    drop(layout)
+
+
+def carry_out(layout: Layout, change: Change) -> None:
+    """Carry the change into the journal if its version is whole; remove its remains if it never came to be."""
+    if shelf.is_whole(layout, change.model, change.version):
+        journal.append(layout.journal(change.model), change.entries)
+    else:
+        shutil.rmtree(layout.version(change.model, change.version), ignore_errors=True)
+
+
+def drop(layout: Layout) -> None:
+    """Take the change off the note."""
+    durable.remove(layout.unfinished)
+
+
+def unfinished(layout: Layout) -> Change | None:
+    """The change that a writer has begun; if one holds the lock oneself, that writer is gone. Raises Corrupt."""
+    try:
+        return Change.model_validate_json(layout.unfinished.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise Corrupt(f"{layout.unfinished} cannot be read. Remove it, then run `octet model rebuild`.") from error

@@ -1,0 +1,62 @@
+"""The manifests: a version and each of its variants, written once as JSON. docs/format.md describes them."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Metadata(BaseModel):
+    """What its maker says about a version. The store keeps it and reads nothing from it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    training_data_version: str | None = Field(None, description="Which data the model was trained on.")
+    hyperparameters: dict[str, JsonValue] = Field(
+        default_factory=dict, description="How it was trained; any JSON values."
+    )
+    metrics: dict[str, FiniteFloat] = Field(default_factory=dict, description="What was measured; numbers.")
+    tags: dict[str, str] | list[str] = Field(default_factory=list, description="Free words, or names with values.")
+
+
+class _Manifest(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+
+    def to_bytes(self) -> bytes:
+        """The file's content."""
+        return self.model_dump_json(indent=2).encode() + b"\n"
+
+
+class FileManifest(BaseModel):
+    """One file of an artifact."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    digest: Sha256
+    bytes: int = Field(ge=0)
+
+
+class VersionManifest(_Manifest):
+    """`version.json`: what holds for every variant of the version."""
+
+    name: str
+    version: str
+    digest: Sha256
+    signature: dict[str, Any]
+    metadata: Metadata
+    parent: str | None
+    published_at: datetime
+
+
+class VariantManifest(_Manifest):
+    """`variants/<name>.json`: the files of one variant, the one that an engine opens first."""
+
+    name: str
+    engine: str
+    digest: Sha256
+    files: tuple[FileManifest, ...] = Field(min_length=1)

@@ -1,0 +1,67 @@
+"""Verified artifacts laid out as an engine wants them: the files of a variant side by side, under their own names."""
+
+import errno
+import os
+import shutil
+from collections.abc import Container
+from contextlib import suppress
+from pathlib import Path
+
+from model_store import durable
+from model_store.blobs import Blobs
+from model_store.errors import Corrupt, StorageFailed
+from model_store.layout import Layout
+from model_store.records import FileRecord, VariantRecord
+
+
+def materialise(layout: Layout, blobs: Blobs, variant: VariantRecord) -> Path:
+    """The path of the file that an engine opens. Every byte was read and found right. Raises Corrupt.
+
+    The files are hard links to the blobs (copies, where links are not to be had) and belong to the store.
+    """
+    for file in variant.files:
+        blobs.check(file.digest)
+    view = layout.views / variant.digest
+    if not _is_whole(view, blobs, variant.files):
+        _make(view, layout.staging, blobs, variant.files)
+    return view / variant.files[0].name
+
+
+def sweep(layout: Layout, living: Container[str]) -> None:
+    """Remove the views of artifacts that are not in `living`."""
+    for view in layout.views.iterdir():
+        if view.name not in living:
+            shutil.rmtree(view, ignore_errors=True)
+
+
+def _is_whole(view: Path, blobs: Blobs, files: tuple[FileRecord, ...]) -> bool:
+    try:
+        return all(os.path.samefile(view / file.name, blobs.path(file.digest)) for file in files)
+    except OSError:
+        return False
+
+
+def _make(view: Path, staging: Path, blobs: Blobs, files: tuple[FileRecord, ...]) -> None:
+    with durable.staged_folder(staging) as folder:
+        for file in files:
+            target = folder / file.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _link(blobs.path(file.digest), target, file)
+        shutil.rmtree(view, ignore_errors=True)
+        try:
+            folder.rename(view)
+        except OSError as error:
+            # Somebody else has made the same view in between.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise StorageFailed(
+                    f"cannot make {view}: {error.strerror}. See to the disk, then try again."
+                ) from error
+
+
+def _link(blob: Path, target: Path, file: FileRecord) -> None:
+    with suppress(OSError):
+        target.hardlink_to(blob)
+        return
+    shutil.copyfile(blob, target)
+    if target.stat().st_size != file.bytes:
+        raise Corrupt(f"blob {file.digest} changed while it was copied to {target}. Run `octet model verify`.")
