@@ -167,7 +167,7 @@ def _telling(path: Path) -> Iterator[None]:
         if code == sqlite3.SQLITE_BUSY:
             raise StoreBusy(f"{reason} Another program has it open and does not let go; end that program.") from error
         if code in _FAULTS_OF_THE_DISK:
-            raise StorageFailed(f"{reason} See to the disk, then try again.") from error
+            raise StorageFailed(f"{reason} Look at the disk and try again.") from error
         raise Corrupt(f"{reason} Run `octet model rebuild` to make it again.") from error
 
 

@@ -169,4 +169,4 @@ def _telling(doing: str, path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageFailed(f"cannot {doing} {path}: {error.strerror}. See to the disk, then try again.") from error
+        raise StorageFailed(f"cannot {doing} {path}: {error.strerror}. Look at the disk and try again.") from error

@@ -21,9 +21,9 @@ class NewVersion:
     name: str
     version: str
     source: Path
+    external: Mapping[str, Path]
     signature: dict[str, Any]
     metadata: Metadata
-    external: Mapping[str, Path]
     variant: str = "fp32"
     engine: str = "onnxruntime"
     labels: tuple[str, ...] = ()

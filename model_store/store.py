@@ -98,7 +98,7 @@ class Store:
         """The path of a file that an engine can open, with the files that it refers to beside it.
 
         All bytes were read and their digests verified. The path belongs to the store: open it, never write to it; it
-        lasts until `gc` after the version was retired. Raises NotFound, Corrupt (naming blob and digest), StorageFailed.
+        lasts until `gc` after the version was retired. Raises NotFound, StorageFailed, and Corrupt naming the blob.
         """
         for known in record.variants:
             if known.name == variant:

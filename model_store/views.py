@@ -1,7 +1,6 @@
 """Verified artifacts laid out as an engine wants them: the files of a variant side by side, under their own names."""
 
 import errno
-import os
 import shutil
 from collections.abc import Container
 from contextlib import suppress
@@ -36,7 +35,7 @@ def sweep(layout: Layout, living: Container[str]) -> None:
 
 def _is_whole(view: Path, blobs: Blobs, files: tuple[FileRecord, ...]) -> bool:
     try:
-        return all(os.path.samefile(view / file.name, blobs.path(file.digest)) for file in files)
+        return all((view / file.name).samefile(blobs.path(file.digest)) for file in files)
     except OSError:
         return False
 
@@ -53,9 +52,7 @@ def _make(view: Path, staging: Path, blobs: Blobs, files: tuple[FileRecord, ...]
         except OSError as error:
             # Somebody else has made the same view in between.
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise StorageFailed(
-                    f"cannot make {view}: {error.strerror}. See to the disk, then try again."
-                ) from error
+                raise StorageFailed(f"cannot make {view}: {error.strerror}. Look at the disk and try again.") from error
 
 
 def _link(blob: Path, target: Path, file: FileRecord) -> None:
