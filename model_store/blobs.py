@@ -30,16 +30,14 @@ class Blobs:
     def check(self, digest: str, progress: Progress | None = None) -> Path:
         """The blob's path, once its bytes were found to be the right ones. Raises Corrupt."""
         path = self.path(digest)
-        hasher = sha256()
         try:
-            for piece in pieces(path, progress):
-                hasher.update(piece)
+            found = digest_of(path, progress)
         except FileNotFoundError:
             raise Corrupt(f"blob {digest} is missing: there is no {path}. {_MEND}") from None
         except OSError as error:
             raise Corrupt(f"blob {digest} cannot be read: {path}: {error.strerror}. {_MEND}") from error
-        if hasher.hexdigest() != digest:
-            raise Corrupt(f"blob {digest} is damaged: {path} has the digest {hasher.hexdigest()}. {_MEND}")
+        if found != digest:
+            raise Corrupt(f"blob {digest} is damaged: {path} has the digest {found}. {_MEND}")
         return path
 
     def digests(self) -> Iterator[str]:
@@ -55,6 +53,14 @@ class Blobs:
 
 
 _MEND = "Publish the same file once more to mend it, or restore it from a backup."
+
+
+def digest_of(path: Path, progress: Progress | None = None) -> str:
+    """SHA-256 of a file."""
+    hasher = sha256()
+    for piece in pieces(path, progress):
+        hasher.update(piece)
+    return hasher.hexdigest()
 
 
 def pieces(path: Path, progress: Progress | None = None) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from model_store import durable, journal, shelf, views
-from model_store.blobs import Blobs, Progress
+from model_store.blobs import Blobs, Progress, digest_of
 from model_store.catalogue import Catalogue
 from model_store.errors import Corrupt
 from model_store.layout import Layout
@@ -109,7 +109,7 @@ def _against_journal(layout: Layout, key: str) -> Iterator[Finding]:
             subject = f"{key}@{entry.version}"
             if not path.exists():
                 yield Finding(subject, f"{path} is missing. Restore it from a backup.")
-            elif shelf.digest_of(path) != digest:
+            elif digest_of(path) != digest:
                 yield Finding(subject, f"{path} is not what was published. Restore it from a backup.")
     for path in layout.versions(key).glob(f"*/{shelf.VERSION_FILE}"):
         if path.parent.name not in published:

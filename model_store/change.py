@@ -5,6 +5,7 @@ is in the note, so whoever finds the note can finish it, any number of times.
 """
 
 import shutil
+from contextlib import suppress
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -32,19 +33,23 @@ def begin(layout: Layout, change: Change) -> None:
 
 def finish(layout: Layout, catalogue: Catalogue, change: Change) -> None:
     """Carry the change into journal and catalogue, and drop the note. Harmless to do twice."""
-    carry_out(layout, change)
-    model = shelf.read_model(layout, change.model)
-    if model is not None:
-        catalogue.replace_model(model)
+    if carry_out(layout, change):
+        model = shelf.read_model(layout, change.model)
+        if model is not None:
+            catalogue.replace_model(model)
     drop(layout)
 
 
-def carry_out(layout: Layout, change: Change) -> None:
+def carry_out(layout: Layout, change: Change) -> bool:
     """Carry the change into the journal if its version is whole; remove its remains if it never came to be."""
-    if shelf.is_whole(layout, change.model, change.version):
+    whole = shelf.is_whole(layout, change.model, change.version)
+    if whole:
         journal.append(layout.journal(change.model), change.entries)
     else:
         shutil.rmtree(layout.version(change.model, change.version), ignore_errors=True)
+        with suppress(OSError):  # other versions live there, or it was never made
+            layout.versions(change.model).rmdir()
+    return whole
 
 
 def drop(layout: Layout) -> None:

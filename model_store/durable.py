@@ -36,7 +36,7 @@ def write(target: Path, data: bytes, staging: Path) -> None:
 def staged(staging: Path, pieces: Iterable[bytes], expected_bytes: int) -> Iterator[Staged]:
     """Write `pieces` to a new read-only file, hashing on the way. Raises StorageFailed; then nothing is left."""
     with _telling("write into", staging):
-        path, descriptor = _create(staging)
+        path, descriptor = _create(staging, folder=False)
     try:
         with _telling("write", path):
             digest, length = _fill(descriptor, pieces)
@@ -106,12 +106,9 @@ def staged_folder(staging: Path) -> Iterator[Path]:
 
     For what can be made again: nothing in it is synced.
     """
-    path = staging / uuid4().hex
-    with _telling("make the folder", path):
-        path.mkdir()
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with _telling("make a folder in", staging):
+        path, descriptor = _create(staging, folder=True)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
@@ -139,14 +136,24 @@ def _sweep_one(path: Path) -> bool:
     return True
 
 
-def _create(staging: Path) -> tuple[Path, int]:
+def _create(staging: Path, *, folder: bool) -> tuple[Path, int]:
+    """A new, empty, locked entry. `sweep` may come between any two of these calls; then another one is made."""
     while True:
         path = staging / uuid4().hex
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+        try:
+            if folder:
+                path.mkdir()
+                descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            else:
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+        except FileNotFoundError:
+            if not staging.exists():
+                raise
+            continue
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if os.fstat(descriptor).st_nlink:
+        if path.exists():
             return path, descriptor
-        os.close(descriptor)  # swept between the two calls
+        os.close(descriptor)
 
 
 def _fill(descriptor: int, pieces: Iterable[bytes]) -> tuple[str, int]:

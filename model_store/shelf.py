@@ -1,7 +1,6 @@
 """Reads what is true of a model: its manifests and its journal. The catalogue only repeats it."""
 
 from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
@@ -59,11 +58,6 @@ def read_version(layout: Layout, name: str, version: str, state: journal.State) 
 def is_whole(layout: Layout, name: str, version: str) -> bool:
     """Whether the version was published: its own manifest, which is written last, is there."""
     return (layout.version(name, version) / VERSION_FILE).exists()
-
-
-def digest_of(path: Path) -> str:
-    """SHA-256 of a manifest."""
-    return sha256(path.read_bytes()).hexdigest()
 
 
 def _version_names(layout: Layout, name: str) -> list[str]:

@@ -120,7 +120,7 @@ class Store:
             with self._exclusive(f"publish {new.name} {new.version}"):
                 model = shelf.read_model(self._layout, new.name)
                 created = add(self._layout, self._catalogue, self._blobs, model, new, incoming, datetime.now(UTC))
-            return Published(self.resolve(new.name, new.version), created)
+                return Published(self.resolve(new.name, new.version), created)
 
     def label(self, name: str, version: str, label: str) -> VersionRecord:
         """Make `label` point to the version (exact, or a prefix). Raises NotFound, InvalidName, InvalidVersion."""

@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from model_store import durable
-from model_store.blobs import Blobs
-from model_store.errors import Corrupt, StorageFailed
+from model_store.blobs import Blobs, digest_of
+from model_store.errors import StorageFailed
 from model_store.layout import Layout
 from model_store.records import FileRecord, VariantRecord
 
@@ -35,9 +35,14 @@ def sweep(layout: Layout, living: Container[str]) -> None:
 
 def _is_whole(view: Path, blobs: Blobs, files: tuple[FileRecord, ...]) -> bool:
     try:
-        return all((view / file.name).samefile(blobs.path(file.digest)) for file in files)
+        return all(_holds(view / file.name, file, blobs) for file in files)
     except OSError:
         return False
+
+
+def _holds(path: Path, file: FileRecord, blobs: Blobs) -> bool:
+    """Whether `path` is the blob, which was found right, or a copy of it."""
+    return path.samefile(blobs.path(file.digest)) or digest_of(path) == file.digest
 
 
 def _make(view: Path, staging: Path, blobs: Blobs, files: tuple[FileRecord, ...]) -> None:
@@ -45,7 +50,7 @@ def _make(view: Path, staging: Path, blobs: Blobs, files: tuple[FileRecord, ...]
         for file in files:
             target = folder / file.name
             target.parent.mkdir(parents=True, exist_ok=True)
-            _link(blobs.path(file.digest), target, file)
+            _link(blobs.path(file.digest), target)
         shutil.rmtree(view, ignore_errors=True)
         try:
             folder.rename(view)
@@ -55,10 +60,8 @@ def _make(view: Path, staging: Path, blobs: Blobs, files: tuple[FileRecord, ...]
                 raise StorageFailed(f"cannot make {view}: {error.strerror}. Look at the disk and try again.") from error
 
 
-def _link(blob: Path, target: Path, file: FileRecord) -> None:
+def _link(blob: Path, target: Path) -> None:
     with suppress(OSError):
         target.hardlink_to(blob)
         return
     shutil.copyfile(blob, target)
-    if target.stat().st_size != file.bytes:
-        raise Corrupt(f"blob {file.digest} changed while it was copied to {target}. Run `octet model verify`.")
