@@ -1,0 +1,60 @@
+"""A store on a real disk, and small artifacts to put into it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from model_store.manifest import Metadata
+from model_store.records import NewVersion
+from model_store.store import Store
+
+SIGNATURE = {"inputs": [{"name": "x", "dtype": "float32", "shape": [-1, 4]}], "outputs": [], "batch_axis": 0}
+
+MakeVersion = Callable[..., NewVersion]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def store(root: Path) -> Iterator[Store]:
+    with Store.open(root, wait_seconds=5) as opened:
+        yield opened
+
+
+@pytest.fixture
+def new_version(tmp_path: Path) -> MakeVersion:
+    """Make a NewVersion whose file holds `content`, and whose external files hold what `external` says."""
+    folder = tmp_path / "sources"
+    folder.mkdir()
+
+    def make(
+        version: str = "1.0.0",
+        content: bytes = b"a model",
+        *,
+        name: str = "digits",
+        external: dict[str, bytes] | None = None,
+        labels: tuple[str, ...] = (),
+    ) -> NewVersion:
+        number = sum(1 for _ in folder.iterdir())
+        source = folder / f"{number}.onnx"
+        source.write_bytes(content)
+        files = {}
+        for file, data in (external or {}).items():
+            files[file] = folder / f"{number}-{file.replace('/', '-')}"
+            files[file].write_bytes(data)
+        return NewVersion(name, version, source, files, SIGNATURE, Metadata(), labels=labels)
+
+    return make
+
+
+def files_under(root: Path) -> dict[str, bytes]:
+    """Every file of a store but the lock, the catalogue and caches: what a backup must have."""
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.relative_to(root).parts[0] in ("blobs", "manifests", "journal", "format.json")
+    }
