@@ -92,4 +92,4 @@ def text_for(error: BaseException) -> str:
     """What the caller may read. An unforeseen error keeps its details for the log."""
     if rule_for(error) is INTERNAL:
         return "internal error: it is logged under this request's id (X-Request-Id)"
-    return str(error)
+    return str(error).encode(errors="backslashreplace").decode()  # JSON can quote half a surrogate pair, UTF-8 cannot
