@@ -1,16 +1,15 @@
 """What every wire format offers: bytes to named arrays that fit a signature, and back."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from app.errors import Malformed
+from app.serving.batch import group_of
 from app.serving.request import Outputs
 from engines.signature import Signature, TensorSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """A request's tensors, checked against the signature: dtype, rank, every fixed dimension, one batch length."""
 
     inputs: Outputs
@@ -40,6 +39,8 @@ def check_shape(spec: TensorSpec, shape: tuple[int, ...]) -> None:
     wanted = spec.shape
     if wanted is None or shape == wanted:
         return
+    if wanted and shape and wanted[0] == -1 and shape[1:] == wanted[1:]:
+        return  # the common one, told cheaply
     if len(shape) != len(wanted) or any(w not in (-1, s) for s, w in zip(shape, wanted, strict=True)):
         raise Malformed(f"input '{spec.name}' has shape {list(shape)}, expected {shape_text(wanted)}")
 
@@ -53,9 +54,16 @@ def gather(signature: Signature, inputs: Outputs, form: str) -> Decoded:
     """Bind inputs whose shapes were checked: count their rows, name their group. Raises Malformed on unequal rows."""
     if signature.batch_axis is None:
         return Decoded(inputs, 1, None, form)
+    if len(inputs) == 1:
+        (array,) = inputs.values()
+        if array.ndim:
+            return Decoded(inputs, len(array), array.shape[1:], form)
+    for name, array in inputs.items():
+        if not array.ndim:  # its rank is unknown to the signature
+            raise Malformed(f"input '{name}' is a single value, expected a list with one entry a row")
     lengths = {name: len(array) for name, array in inputs.items()}
     rows = next(iter(lengths.values()))
-    if len(lengths) > 1 and any(length != rows for length in lengths.values()):
+    if any(length != rows for length in lengths.values()):
         came = ", ".join(f"'{name}' has {length}" for name, length in lengths.items())
         raise Malformed(f"all inputs need the same number of rows: {came}")
-    return Decoded(inputs, rows, tuple(array.shape[1:] for array in inputs.values()), form)
+    return Decoded(inputs, rows, group_of(inputs), form)

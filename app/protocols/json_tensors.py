@@ -8,20 +8,28 @@ import base64
 import binascii
 import json
 import math
+import warnings
+from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import orjson
-import simdjson
 
 from app.errors import Malformed
 from engines.signature import NUMPY_DTYPES, TensorSpec
 
 Array = np.ndarray[Any, Any]
 
-WITH_NUMPY = orjson.OPT_SERIALIZE_NUMPY
+dumps = partial(orjson.dumps, option=orjson.OPT_SERIALIZE_NUMPY, default=np.ascontiguousarray)
+"""JSON of what `jsonable` gives. orjson wants C-contiguous arrays and hands others to `default`."""
+
 _MOST_DIMENSIONS = 32
+_INFINITE = 2**1024 - 2**970  # integers from here on have no nearest double
+
+# 1e39 is infinity in float32, as in TensorFlow Serving. (A np.errstate around each conversion costs 1 us a request.)
+warnings.filterwarnings("ignore", "overflow encountered in cast", RuntimeWarning)
 
 # --- fast reading
 
@@ -33,10 +41,11 @@ class Numbers:
         self.dtype = NUMPY_DTYPES[dtype]
         if self.dtype.kind in "iu":
             bounds = np.iinfo(self.dtype)
-            self.buffer_type, self.buffer_dtype = ("u", "u8") if dtype == "uint64" else ("i", "i8")
+            self.buffer_type, wide = ("u", "u8") if dtype == "uint64" else ("i", "i8")
             self.low, self.high = int(bounds.min), int(bounds.max)
         else:
-            self.buffer_type, self.buffer_dtype = "d", "f8"
+            self.buffer_type, wide = "d", "f8"
+        self.buffer_dtype = np.dtype(wide)
         self.checks_range = self.dtype.kind in "iu" and self.dtype.itemsize < 8
 
     @staticmethod
@@ -44,39 +53,38 @@ class Numbers:
         """Whether values of this dtype are JSON numbers."""
         return dtype not in ("string", "bool")
 
-    def convert(self, flat: Array) -> Array | None:
-        """The buffer in the wanted dtype; None when a value does not fit."""
+    def convert(self, flat: Array) -> Array:
+        """The buffer in the wanted dtype. Raises ValueError when a value does not fit."""
         if self.checks_range and flat.size and (flat.min() < self.low or flat.max() > self.high):
-            return None
-        if flat.dtype == self.dtype:
-            return flat
-        with np.errstate(over="ignore"):  # 1e39 is infinity in float32, as in TensorFlow Serving
-            return flat.astype(self.dtype)
+            raise ValueError("out of range")
+        return flat.astype(self.dtype, copy=False)
 
 
-def read_numbers(nodes: Sequence[Any], rank: int, numbers: Numbers) -> tuple[Array, int] | None:
+def read_flat(node: Any, numbers: Numbers) -> Array:
+    """All numbers under a simdjson array, whatever its nesting. Raises ValueError or TypeError at anything else."""
+    return numbers.convert(np.frombuffer(node.as_buffer(of_type=numbers.buffer_type), numbers.buffer_dtype))
+
+
+def read_numbers(nodes: Sequence[Any], rank: int, numbers: Numbers) -> tuple[Array, int]:
     """Read equally shaped tensors of a known rank (1 or more) from simdjson arrays, stacked along a new first axis.
 
-    Returns the stack and how many JSON lists it was read from, or None when a list is ragged, too shallow, empty
-    or holds no such numbers. A list nested *deeper* than `rank` is flattened unseen: the caller compares the number
-    of lists with the number of `[` in the text, which differ then.
+    Returns the stack and how many JSON lists it was read from. Raises ValueError, TypeError or IndexError when a
+    list is ragged, too shallow, empty or holds anything but numbers of the dtype. A list nested *deeper* than `rank`
+    is flattened unseen: the caller compares the number of lists with the number of `[` in the text, which differ then.
     """
+    parts = [read_flat(node, numbers) for node in nodes]
     shape = [len(nodes)]
     level, count = nodes, len(nodes)
-    for axis in range(rank):
+    for axis in range(rank):  # as_buffer refused all but lists and numbers, and a number has no length
         if axis:
             level = [child for parent in level for child in parent]
-            if any(type(child) is not simdjson.Array for child in level):
-                return None
             count += len(level)
-        sizes = set(map(len, level))
-        if len(sizes) != 1:
-            return None
-        shape.append(sizes.pop())
-    flats = [np.frombuffer(node.as_buffer(of_type=numbers.buffer_type), numbers.buffer_dtype) for node in nodes]
-    flat = flats[0] if len(flats) == 1 else np.concatenate(flats)
-    array = numbers.convert(flat) if flat.size == math.prod(shape) else None
-    return None if array is None else (array.reshape(shape), count)
+        size = len(level[0])
+        if len(level) > 1 and set(map(len, level)) != {size}:
+            raise ValueError("ragged")
+        shape.append(size)
+    flat = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return flat.reshape(shape), count
 
 
 # --- exact reading
@@ -112,9 +120,8 @@ def _finite(text: str) -> float:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise Malformed(f"JSON parse error: key '{twice}' stands twice in one object")
+        twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+        raise Malformed(f"JSON parse error: key '{twice[:100]}' stands twice in one object")
     return found
 
 
@@ -142,8 +149,7 @@ def tensor(value: Any, spec: TensorSpec) -> Array:
         array = np.empty(len(leaves), object)
         array[:] = leaves
     else:
-        with np.errstate(over="ignore"):
-            array = np.array(leaves, _wide(spec.dtype)).astype(NUMPY_DTYPES[spec.dtype])
+        array = np.array(leaves, _wide(spec.dtype)).astype(NUMPY_DTYPES[spec.dtype])
     return array.reshape(shape)
 
 
@@ -182,7 +188,7 @@ def _leaf(value: Any, spec: TensorSpec, path: Sequence[int]) -> Any:
         bounds = np.iinfo(NUMPY_DTYPES[spec.dtype])
         fits = isinstance(value, int) and bounds.min <= value <= bounds.max
     else:
-        fits = isinstance(value, float) or abs(value) < 2**1023
+        fits = isinstance(value, float) or abs(value) < _INFINITE
     if not fits:
         raise Malformed(f"input {_place(spec, path)}: expected {_wanted(spec.dtype)}, got {_told(value)}")
     return value
@@ -233,31 +239,34 @@ def _told(value: Any) -> str:
 
 
 def jsonable(array: Array, *, as_b64: bool = False) -> Any:
-    """The array as orjson (with OPT_SERIALIZE_NUMPY) writes it: floats as the shortest text of *their* precision.
+    """The array as `dumps` writes it: floats as the shortest text of *their* precision.
 
     `as_b64` writes every string as `{"b64": ...}`.
     """
-    if array.dtype == object:
+    kind = array.dtype.kind
+    if kind == "O":
         values = array.tolist()
         return _b64(values) if as_b64 else values
-    if array.dtype == NUMPY_DTYPES["bfloat16"]:
+    if kind == "V":  # bfloat16
         array = array.astype(np.float32)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        return _with_tokens(array)
-    return array[()] if array.ndim == 0 else np.ascontiguousarray(array)
+    return array if array.ndim else array[()]
+
+
+def with_tokens(array: Array, *, as_b64: bool = False) -> Any:
+    """As `jsonable`, but what is not finite becomes the bare tokens NaN, Infinity, -Infinity.
+
+    orjson writes null there; TensorFlow Serving writes tokens.
+    """
+    value = jsonable(array, as_b64=as_b64)
+    if isinstance(value, list | dict | str) or array.dtype.kind in "iub":
+        return value
+    odd = np.asarray(value)[~np.isfinite(value)]
+    tokens = [b"NaN" if np.isnan(v) else b"Infinity" if v > 0 else b"-Infinity" for v in odd]
+    texts = dumps(value).split(b"null")
+    return orjson.Fragment(b"".join(text + token for text, token in zip(texts, [*tokens, b""], strict=True)))
 
 
 def _b64(values: Any) -> Any:
     if isinstance(values, list):
         return [_b64(value) for value in values]
     return {"b64": base64.b64encode(values.encode()).decode()}
-
-
-def _with_tokens(array: Array) -> orjson.Fragment:
-    """Floats of which some are not finite: orjson writes those as null, TensorFlow Serving as bare tokens."""
-    odd = array[~np.isfinite(array)]
-    tokens = [b"NaN" if np.isnan(v) else b"Infinity" if v > 0 else b"-Infinity" for v in odd]
-    texts = orjson.dumps(array[()] if array.ndim == 0 else np.ascontiguousarray(array), option=WITH_NUMPY).split(
-        b"null"
-    )
-    return orjson.Fragment(b"".join(text + token for text, token in zip(texts, [*tokens, b""], strict=True)))

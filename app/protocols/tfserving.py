@@ -4,16 +4,27 @@ Source: tensorflow_serving/g3doc/api_rest.md and util/json_tensor.cc. Where it w
 this refuses.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
-import orjson
+import numpy as np
 import simdjson
 
 from app.errors import Malformed
 from app.protocols.codec import Decoded, check_shape, gather
-from app.protocols.json_tensors import WITH_NUMPY, Array, Numbers, jsonable, parse, read_numbers, tensor
+from app.protocols.json_tensors import (
+    Array,
+    Numbers,
+    dumps,
+    jsonable,
+    parse,
+    read_flat,
+    read_numbers,
+    tensor,
+    with_tokens,
+)
 from app.serving.request import Outputs
 from engines.signature import Signature
 
@@ -46,20 +57,26 @@ class TfServing:
 
     def encode(self, outputs: Outputs, form: str) -> bytes:
         """Write the answer in the form of the request: `predictions` a row each, or `outputs` by name."""
-        if form == COLUMN:
-            return orjson.dumps({"outputs": self._columns(outputs)}, option=WITH_NUMPY)
-        rows = _row_count(outputs)
-        if self._single_output is not None:
-            return orjson.dumps(
-                {"predictions": _value(self._single_output, outputs[self._single_output])}, option=WITH_NUMPY
-            )
-        items = [{name: _value(name, array[i]) for name, array in outputs.items()} for i in range(rows)]
-        return orjson.dumps({"predictions": items}, option=WITH_NUMPY)
+        document = self._rows if form == ROW else self._columns
+        body = dumps(document(outputs, jsonable))
+        if b"null" in body:  # a value that is not finite, or a text with this word
+            body = dumps(document(outputs, with_tokens))
+        return body
 
-    def _columns(self, outputs: Outputs) -> Any:
+    def _rows(self, outputs: Outputs, write: Callable[..., Any]) -> Any:
+        count = _row_count(outputs)
         if self._single_output is not None:
-            return _value(self._single_output, outputs[self._single_output])
-        return {name: _value(name, array) for name, array in outputs.items()}
+            return {"predictions": _value(self._single_output, outputs[self._single_output], write)}
+        return {
+            "predictions": [
+                {name: _value(name, array[i, ...], write) for name, array in outputs.items()} for i in range(count)
+            ]
+        }
+
+    def _columns(self, outputs: Outputs, write: Callable[..., Any]) -> Any:
+        if self._single_output is not None:
+            return {"outputs": _value(self._single_output, outputs[self._single_output], write)}
+        return {"outputs": {name: _value(name, array, write) for name, array in outputs.items()}}
 
     # --- the quick way: numbers only, every key known
 
@@ -69,62 +86,48 @@ class TfServing:
             document: Any = self._parser.parse(body)
             if len(document) != 1:
                 return None
-            key = next(iter(document))
-            if key == "instances":
-                found = self._rows_quickly(document["instances"])
-            elif key == "inputs":
-                found = self._columns_quickly(document["inputs"])
-            else:
-                return None
-        except (ValueError, TypeError, KeyError, RuntimeError):
+            try:
+                node, form, read = document["instances"], ROW, self._rows_quickly
+            except KeyError:
+                node, form, read = document["inputs"], COLUMN, self._columns_quickly
+            inputs, lists = read(node)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError):
             return None
-        if found is None or body.count(b"[") != found[1]:
-            return None
-        return ROW if key == "instances" else COLUMN, found[0]
+        return (form, inputs) if body.count(b"[") == lists else None
 
-    def _rows_quickly(self, node: Any) -> tuple[Outputs, int] | None:
-        if type(node) is not simdjson.Array or not len(node):
-            return None
-        if isinstance(node[0], simdjson.Array):
-            return None if self._only is None else self._bare_quickly(node)
+    def _rows_quickly(self, node: Any) -> tuple[Outputs, int]:
+        first = node[0]
+        if isinstance(first, simdjson.Array):
+            return self._bare_quickly(node)
         items = list(node)
         if any(len(item) != len(self._specs) for item in items):
-            return None
+            raise ValueError("other inputs")
         inputs: Outputs = {}
         lists = 1
         for name, (rank, numbers) in self._numbers.items():
-            nodes = [item[name] for item in items]
-            if rank < 2 or any(type(child) is not simdjson.Array for child in nodes):
-                return None
-            found = read_numbers(nodes, rank - 1, numbers)
-            if found is None:
-                return None
-            inputs[name] = found[0]
-            lists += found[1]
+            inputs[name], count = read_numbers([item[name] for item in items], rank - 1, numbers)
+            lists += count
         return inputs, lists
 
-    def _columns_quickly(self, node: Any) -> tuple[Outputs, int] | None:
-        if type(node) is simdjson.Array:
-            return None if self._only is None else self._bare_quickly(node)
+    def _columns_quickly(self, node: Any) -> tuple[Outputs, int]:
+        if isinstance(node, simdjson.Array):
+            return self._bare_quickly(node)
         if len(node) != len(self._specs):
-            return None
+            raise ValueError("other inputs")
         inputs: Outputs = {}
         lists = 0
         for name, (rank, numbers) in self._numbers.items():
-            child = node[name]
-            if rank < 1 or type(child) is not simdjson.Array:
-                return None
-            found = read_numbers([child], rank, numbers)
-            if found is None:
-                return None
-            inputs[name] = found[0][0]
-            lists += found[1]
+            stack, count = read_numbers([node[name]], rank, numbers)
+            inputs[name] = stack[0]
+            lists += count
         return inputs, lists
 
-    def _bare_quickly(self, node: Any) -> tuple[Outputs, int] | None:
-        ((name, (rank, numbers)),) = self._numbers.items()
-        found = read_numbers([node], rank, numbers) if rank else None
-        return None if found is None else ({name: found[0][0]}, found[1])
+    def _bare_quickly(self, node: Any) -> tuple[Outputs, int]:
+        ((name, (rank, numbers)),) = self._numbers.items()  # a ValueError where the model has several inputs
+        if rank == 2 and len(node) == 1:  # a flat row, the most common request: two lists can have no other shape
+            return {name: read_flat(node, numbers)[np.newaxis]}, 2
+        stack, count = read_numbers([node], rank, numbers)
+        return {name: stack[0]}, count
 
     # --- the exact way: everything, and every error
 
@@ -176,7 +179,7 @@ codec = lru_cache(maxsize=1024)(TfServing)
 
 def _numbers(signature: Signature) -> dict[str, tuple[int, Numbers]]:
     """Rank and number reader by input; empty when one of the inputs cannot be read the quick way."""
-    if not all(spec.shape is not None and Numbers.fit(spec.dtype) for spec in signature.inputs):
+    if not all(spec.shape and Numbers.fit(spec.dtype) for spec in signature.inputs):
         return {}
     return {spec.name: (len(spec.shape or ()), Numbers(spec.dtype)) for spec in signature.inputs}
 
@@ -190,15 +193,17 @@ def _check_signature_name(name: Any) -> None:
 
 def _is_named(value: Any) -> bool:
     """An object of inputs, and not a byte string."""
-    return isinstance(value, dict) and value.keys() != {"b64"}
+    return isinstance(value, dict) and not (value.keys() == {"b64"} and isinstance(value["b64"], str))
 
 
 def _listed(names: Mapping[str, Any]) -> str:
-    return ", ".join(f"'{name}'" for name in names) or "none"
+    """Names as messages list them; of what a client made up, as much as helps to see the mistake."""
+    shown = [f"'{name[:100]}'" for name in islice(names, 20)]
+    return ", ".join([*shown, "..."] if len(names) > len(shown) else shown) or "none"
 
 
-def _value(name: str, array: Array) -> Any:
-    return jsonable(array, as_b64=name.endswith("_bytes"))
+def _value(name: str, array: Array, write: Callable[..., Any]) -> Any:
+    return write(array, as_b64=name.endswith("_bytes"))
 
 
 def _row_count(outputs: Outputs) -> int:

@@ -1,6 +1,6 @@
 """A batch through an engine: join the members' rows, run once, give each member its own rows back."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -9,6 +9,12 @@ from app.serving.batcher import Batch, Member
 from app.serving.request import Outcome, Outputs
 from engines.engine import Runner
 from engines.errors import RunError
+
+
+def group_of(inputs: Outputs) -> Hashable:
+    """What requests have in common whose rows fit into one batch: the shapes behind the batch axis."""
+    shapes = tuple(array.shape[1:] for array in inputs.values())
+    return shapes[0] if len(shapes) == 1 else shapes
 
 
 class Form(Protocol):

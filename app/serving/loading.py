@@ -8,6 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Protocol
 
+from app.serving.batch import group_of
 from app.serving.cost import CostTable
 from app.serving.parity import batch_dependence
 from app.settings import ModelSettings
@@ -114,7 +115,7 @@ def _warm_up(signature: Signature, runners: list[Runner], most_rows: int) -> Cos
         rows = 1
         while rows <= most_rows:
             inputs = sample_inputs(signature, rows, seed=0)
-            group = tuple(array.shape[1:] for array in inputs.values()) if signature.batch_axis is not None else None
+            group = group_of(inputs) if signature.batch_axis is not None else None
             for run in range(_WARM_RUNS):
                 started = perf_counter()
                 runners[0].run(inputs)

@@ -1,0 +1,58 @@
+"""What machine this is: which cores may be used, and a fingerprint for what was measured here."""
+
+import hashlib
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+# Instruction sets that decide which kernels run, and so which variant is fast.
+_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "avx_vnni", "amx_int8", "amx_bf16")
+_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+def usable_cores() -> int:
+    """Cores this process may really use: its affinity, or its cgroup's quota where that is less."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _quota(_read(_CGROUP_QUOTA))
+    return cores if quota is None else max(1, min(cores, quota))
+
+
+def describe() -> dict[str, Any]:
+    """What measurements depend on: CPU, its instruction sets, usable cores, engine version."""
+    fields = _cpu_fields(_read(_CPUINFO))
+    flags = fields.get("flags", "").split()
+    return {
+        "cpu": fields.get("model name") or platform.processor() or platform.machine(),
+        "flags": [flag for flag in _FLAGS if flag in flags],
+        "cores": usable_cores(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "onnxruntime": version("onnxruntime"),
+    }
+
+
+def fingerprint() -> str:
+    """Sixteen hex digits that change with anything in `describe`."""
+    return hashlib.sha256(json.dumps(describe(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _quota(text: str) -> int | None:
+    """Whole cores of a cgroup v2 `cpu.max`, `200000 100000` being two; None without a limit."""
+    quota, _, period = text.partition(" ")
+    return int(quota) // int(period) if quota.isdigit() and period.strip().isdigit() else None
+
+
+def _cpu_fields(text: str) -> dict[str, str]:
+    """The first processor's fields of /proc/cpuinfo."""
+    pairs = (line.partition(":") for line in text.split("\n\n", maxsplit=1)[0].splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

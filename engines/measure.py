@@ -1,0 +1,156 @@
+"""What a loaded variant costs on this machine, and how its workers share the cores best."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from engines.engine import Arrays, Engine
+from engines.signature import NUMPY_DTYPES, Signature, TensorSpec
+
+# Size of a made-up input along a dynamic dimension that is not the batch.
+DYNAMIC_SIZE = 8
+# A split must be this much faster at full load to win over one that answers a lone request sooner.
+_WORTH = 1.03
+# Longest that one split is measured; a tiny model has shown itself long before.
+_MOST_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How a model uses the cores: `instances` workers of `threads` threads each."""
+
+    instances: int
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One split: runs a second with every instance busy, and seconds of a run that has the machine to itself."""
+
+    split: Split
+    runs_per_second: float
+    lone_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Every split that was tried, and the one to use."""
+
+    split: Split
+    tried: tuple[Measurement, ...]
+
+    def to_json(self) -> bytes:
+        """For the memory of this machine."""
+        return json.dumps(asdict(self)).encode()
+
+    @staticmethod
+    def from_json(text: bytes) -> "Measured":
+        """Read back what `to_json` wrote. Raises ValueError, KeyError or TypeError on anything else."""
+        record = json.loads(text)
+        tried = tuple(
+            Measurement(Split(**one["split"]), one["runs_per_second"], one["lone_seconds"]) for one in record["tried"]
+        )
+        return Measured(Split(**record["split"]), tried)
+
+
+def splits(cores: int) -> list[Split]:
+    """The ways to split the cores evenly, one thread each first: 4 cores are 4 x 1, 2 x 2, 1 x 4."""
+    return [Split(cores // threads, threads) for threads in range(1, cores + 1) if cores % threads == 0]
+
+
+def best(tried: Sequence[Measurement]) -> Split:
+    """The split with the most runs a second; of those within 3 % of it, the one that answers a lone request soonest."""
+    most = max(one.runs_per_second for one in tried)
+    near = [one for one in tried if one.runs_per_second * _WORTH >= most]
+    return min(near, key=lambda one: one.lone_seconds).split
+
+
+def choose_split(load: Callable[[Split], Engine], cores: int, budget_seconds: float) -> Measured:
+    """Try the splits of the cores on made-up rows, within the budget as a whole; raises what `load` and a run raise.
+
+    One thread each is tried first, and is the answer when a single run is so slow that the budget ends there.
+    """
+    began = perf_counter()
+    tried: list[Measurement] = []
+    candidates = splits(cores)
+    for left, split in zip(range(len(candidates), 0, -1), candidates, strict=True):
+        remaining = began + budget_seconds - perf_counter()
+        if tried and remaining < 2 * left * tried[0].lone_seconds:
+            break
+        engine = load(split)
+        try:
+            tried.append(_measure(engine, split, min(_MOST_SECONDS, remaining / left)))
+        finally:
+            engine.close()
+    return Measured(best(tried), tuple(tried))
+
+
+def _measure(engine: Engine, split: Split, budget_seconds: float) -> Measurement:
+    inputs = sample_inputs(engine.signature, 1, seed=0)
+    runners = [engine.runner() for _ in range(split.instances)]
+    for runner in runners:
+        runner.run(inputs)  # the first run allocates
+    lone = median(_timed_runs(lambda: runners[0].run(inputs), budget_seconds / 3, least=2))
+    counts = [0] * len(runners)
+    failures: list[BaseException] = []
+    began = perf_counter()
+    end = began + budget_seconds * 2 / 3
+
+    def work(index: int) -> None:
+        try:
+            while not counts[index] or perf_counter() < end:
+                runners[index].run(inputs)
+                counts[index] += 1
+        except BaseException as error:  # noqa: BLE001  raised again below, in the caller's thread
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(len(runners))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return Measurement(split, sum(counts) / (perf_counter() - began), lone)
+
+
+def _timed_runs(run: Callable[[], Any], budget_seconds: float, least: int) -> Iterator[float]:
+    end = perf_counter() + budget_seconds
+    count = 0
+    while count < least or perf_counter() < end:
+        started = perf_counter()
+        run()
+        yield perf_counter() - started
+        count += 1
+
+
+def sample_inputs(signature: Signature, rows: int, seed: int) -> Arrays:
+    """Made-up inputs that fit the signature: floats in [-1, 1], integers 0 and 1, empty strings; the same for a seed.
+
+    A dynamic dimension that is not the batch gets DYNAMIC_SIZE; an unknown rank is taken for rank 1.
+    """
+    random = np.random.default_rng(seed)
+    return {spec.name: _sample(spec, _sample_shape(spec, signature, rows), random) for spec in signature.inputs}
+
+
+def _sample_shape(spec: TensorSpec, signature: Signature, rows: int) -> tuple[int, ...]:
+    declared = (-1,) if spec.shape is None else spec.shape
+    shape = [DYNAMIC_SIZE if size == -1 else size for size in declared]
+    if signature.batch_axis is not None:
+        shape[signature.batch_axis] = rows
+    return tuple(shape)
+
+
+def _sample(spec: TensorSpec, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray[Any, Any]:
+    dtype = NUMPY_DTYPES[spec.dtype]
+    if spec.dtype == "string":
+        return np.full(shape, "", object)
+    if dtype.kind in "iub":
+        return np.asarray(random.integers(0, 2, shape)).astype(dtype)
+    return np.asarray(random.uniform(-1, 1, shape)).astype(dtype)

@@ -1,0 +1,136 @@
+"""ONNX Runtime on the CPU."""
+
+import ctypes
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from engines.engine import Arrays, Runner
+from engines.errors import InputRefused, LoadError, RunError
+from engines.signature import NUMPY_DTYPES, Signature
+
+Array = np.ndarray[Any, Any]
+
+_BFLOAT16 = 16  # TensorProto.BFLOAT16; numpy has no such type, so these tensors cross over as OrtValues
+_ONLY_ERRORS = 3
+
+
+def load(path: Path, signature: Signature, *, instances: int, threads: int) -> "OnnxRuntimeEngine":
+    """Open an ONNX file for `instances` workers of `threads` threads each. Raises LoadError.
+
+    With one thread a worker, all workers share a session: it runs in the caller's thread, outside the
+    interpreter's lock, and holds the weights once. With more, each has a session and so a thread pool of its own.
+    """
+    shared = threads == 1
+    sessions = [_open(path, threads) for _ in range(1 if shared else instances)]
+    for kind, wanted, found in (
+        ("inputs", signature.inputs, sessions[0].get_inputs()),
+        ("outputs", signature.outputs, sessions[0].get_outputs()),
+    ):
+        names = {tensor.name for tensor in found}
+        if names != {spec.name for spec in wanted}:
+            raise LoadError(f"the file's {kind} are {sorted(names)}, its signature says {[s.name for s in wanted]}")
+    return OnnxRuntimeEngine(signature, sessions, shared=shared)
+
+
+def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = _ONLY_ERRORS
+    # Spinning threads would take the cores from the event loop and from other models.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001  ONNX Runtime's errors share no base class but Exception
+        raise LoadError(f"ONNX Runtime cannot load the model: {_message(error)}") from None
+
+
+class OnnxRuntimeEngine:
+    """A loaded model; see `engines.engine.Engine`."""
+
+    name = f"onnxruntime {onnxruntime.__version__}"
+    max_rows = None
+
+    def __init__(self, signature: Signature, sessions: list[onnxruntime.InferenceSession], *, shared: bool) -> None:
+        self.signature = signature
+        self._sessions = sessions
+        self._shared = shared
+        specs = (*signature.inputs, *signature.outputs)
+        self._runner = _OrtValueRunner if any(spec.dtype == "bfloat16" for spec in specs) else _NumpyRunner
+
+    def runner(self) -> Runner:
+        """A runner on the shared session, or on the next one that is free."""
+        if not self._sessions:
+            raise LoadError("the engine was opened for fewer instances")
+        return self._runner(self.signature, self._sessions[0] if self._shared else self._sessions.pop())
+
+    def close(self) -> None:
+        """Let go of the sessions; the last runner frees them."""
+        self._sessions = []
+
+
+class _NumpyRunner:
+    """Runs on numpy arrays.
+
+    `InferenceSession.run` is the quickest public way: 12 us for a [1,64] -> [1,10] network, against 19 us through an
+    IOBinding and 85 us through OrtValues.
+    """
+
+    def __init__(self, signature: Signature, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+        self._outputs = [spec.name for spec in signature.outputs]
+
+    def run(self, inputs: Arrays) -> dict[str, Array]:
+        try:
+            return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
+        except Exception as error:  # noqa: BLE001  see _open
+            raise _run_error(error) from None
+
+
+class _OrtValueRunner:
+    """Runs models with bfloat16 inputs or outputs."""
+
+    def __init__(self, signature: Signature, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+        self._outputs = [spec.name for spec in signature.outputs]
+
+    def run(self, inputs: Arrays) -> dict[str, Array]:
+        try:
+            values = {name: _to_value(array) for name, array in inputs.items()}
+            outputs = self._session.run_with_ort_values(self._outputs, values)
+        except Exception as error:  # noqa: BLE001  see _open
+            raise _run_error(error) from None
+        return {name: _to_array(value) for name, value in zip(self._outputs, outputs, strict=True)}
+
+
+def _to_value(array: Array) -> onnxruntime.OrtValue:
+    if array.dtype == NUMPY_DTYPES["bfloat16"]:
+        return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), _BFLOAT16)
+    return onnxruntime.OrtValue.ortvalue_from_numpy(array)
+
+
+def _to_array(value: onnxruntime.OrtValue) -> Array:
+    if value.element_type() != _BFLOAT16:
+        array: Array = value.numpy()
+        return array
+    data = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())
+    return np.frombuffer(bytearray(data), NUMPY_DTYPES["bfloat16"]).reshape(value.shape())
+
+
+def _run_error(error: Exception) -> InputRefused | RunError:
+    if isinstance(error, ort_errors.InvalidArgument):
+        return InputRefused(f"the model refused these values: {_message(error)}")
+    return RunError(f"ONNX Runtime failed while running: {_message(error)}")
+
+
+def _message(error: Exception) -> str:
+    """ONNX Runtime's words without its status prefix and the paths of the machine it was built on."""
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error))
+    text = re.sub(r"\S*/onnxruntime/\S+:\d+ (?:[\w:<>~,&* ]+\([^)]*\)\s*)?", "", text)
+    return " ".join(text.split())
