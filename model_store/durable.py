@@ -35,10 +35,10 @@ def write(target: Path, data: bytes, staging: Path) -> None:
 @contextmanager
 def staged(staging: Path, pieces: Iterable[bytes], expected_bytes: int) -> Iterator[Staged]:
     """Write `pieces` to a new read-only file, hashing on the way. Raises StorageFailed; then nothing is left."""
-    with _telling("write into", staging):
+    with telling("write into", staging):
         path, descriptor = _create(staging, folder=False)
     try:
-        with _telling("write", path):
+        with telling("write", path):
             digest, length = _fill(descriptor, pieces)
             os.fsync(descriptor)
             if not length == os.fstat(descriptor).st_size == expected_bytes:
@@ -53,14 +53,14 @@ def staged(staging: Path, pieces: Iterable[bytes], expected_bytes: int) -> Itera
 
 def place(file: Staged, target: Path) -> None:
     """Move a staged file to `target`, whose folder must be there. It is all there or not at all."""
-    with _telling("write", target):
+    with telling("write", target):
         file.path.replace(target)
         sync_folder(target.parent)
 
 
 def append(path: Path, data: bytes, at: int) -> None:
     """Write `data` at the offset `at`, cutting off what lies behind it, and sync. The file is made if need be."""
-    with _telling("append to", path):
+    with telling("append to", path):
         new = not path.exists()
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -79,14 +79,14 @@ def make_folder(path: Path) -> None:
     if path.is_dir():
         return
     make_folder(path.parent)
-    with _telling("make the folder", path):
+    with telling("make the folder", path):
         path.mkdir(exist_ok=True)
         sync_folder(path.parent)
 
 
 def remove(path: Path) -> None:
     """Remove a file, if it is there."""
-    with _telling("remove", path):
+    with telling("remove", path):
         path.unlink(missing_ok=True)
         sync_folder(path.parent)
 
@@ -106,7 +106,7 @@ def staged_folder(staging: Path) -> Iterator[Path]:
 
     For what can be made again: nothing in it is synced.
     """
-    with _telling("make a folder in", staging):
+    with telling("make a folder in", staging):
         path, descriptor = _create(staging, folder=True)
     try:
         yield path
@@ -117,7 +117,7 @@ def staged_folder(staging: Path) -> Iterator[Path]:
 
 def sweep(staging: Path) -> int:
     """Remove what writers that are gone have left in `staging`; tell how many entries that were."""
-    with _telling("clean up", staging):
+    with telling("clean up", staging):
         return sum(_sweep_one(path) for path in staging.iterdir())
 
 
@@ -172,7 +172,8 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 @contextmanager
-def _telling(doing: str, path: Path) -> Iterator[None]:
+def telling(doing: str, path: Path) -> Iterator[None]:
+    """What the operating system refuses within becomes StorageFailed."""
     try:
         yield
     except OSError as error:

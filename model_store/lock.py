@@ -4,10 +4,11 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from model_store.durable import telling
 from model_store.errors import StoreBusy
 
 _POLL_SECONDS = 0.02
@@ -16,11 +17,14 @@ _POLL_SECONDS = 0.02
 @contextmanager
 def exclusive(path: Path, purpose: str, wait_seconds: float) -> Iterator[None]:
     """Hold the store's lock. `purpose` is what others read while they wait. Raises StoreBusy."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    with telling("lock", path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         _acquire(descriptor, path, wait_seconds)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} ({purpose}, since {datetime.now(UTC):%H:%M:%S} UTC)".encode(), 0)
+        holder = f"process {os.getpid()} ({purpose}, since {datetime.now(UTC):%H:%M:%S} UTC)"
+        with suppress(OSError):  # a full disk takes no text, but the lock holds all the same
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, holder.encode(), 0)
         yield
     finally:
         os.close(descriptor)

@@ -171,5 +171,8 @@ def test_the_manifests_hold_what_the_format_says(store: Store, root: Path, new_v
     assert list(variant) == ["format", "name", "engine", "digest", "files"]
     assert [file["name"] for file in variant["files"]] == ["model.onnx", "w"]
     lines = [json.loads(line) for line in (root / "journal" / "digits.jsonl").read_bytes().splitlines()]
-    assert [(line["seq"], line["action"], line.get("label")) for line in lines] == [(1, "publish", None), (2, "label", "stable")]  # fmt: skip
+    assert [(line["seq"], line["action"], line.get("label")) for line in lines] == [
+        (1, "publish", None),
+        (2, "label", "stable"),
+    ]
     assert set(lines[0]["manifests"]) == {"version.json", "variants/fp32.json"}

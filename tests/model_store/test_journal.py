@@ -34,7 +34,9 @@ def test_entries_that_are_there_are_not_appended_again(tmp_path: Path) -> None:
 
 
 @given(data=st.data())
-def test_a_torn_last_line_does_not_count_and_is_cut_off(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:  # fmt: skip
+def test_a_torn_last_line_does_not_count_and_is_cut_off(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     path = tmp_path_factory.mktemp("journal") / "digits.jsonl"
     journal.append(path, [entry(1), entry(2)])
     whole = path.read_bytes()

@@ -15,7 +15,8 @@ def test_good_model_names(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", ".a", "-a", "_a", "a/b", "a\\b", "a b", "a\n", "a\0", "é", "١", "a" * 129, "../a", "a/", "stats", "Stats"],
+    ["", ".", "..", ".a", "-a", "_a", "a/b", "a\\b", "a b", "a\n", "a\0", "é", "١", "a" * 129, "../a",
+     "a/", "stats", "Stats"],
 )  # fmt: skip
 def test_bad_model_names(name: str) -> None:
     with pytest.raises(InvalidName):

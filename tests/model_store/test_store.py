@@ -66,14 +66,15 @@ def test_the_same_bytes_once_more_still_set_labels(store: Store, new_version: Ma
 
 
 @pytest.mark.parametrize(
-    ("content", "external"), [(b"other", {"w": b"w"}), (b"a model", {"w": b"v"}), (b"a model", {"v": b"w"}), (b"a model", {})]
-)  # fmt: skip
+    ("content", "external"),
+    [(b"other", {"w": b"w"}), (b"a model", {"w": b"v"}), (b"a model", {"v": b"w"}), (b"a model", {})],
+)
 def test_other_bytes_under_the_same_version_are_refused(
     store: Store, root: Path, new_version: MakeVersion, content: bytes, external: dict[str, bytes]
 ) -> None:
     store.publish(new_version(external={"w": b"w"}))
     before = files_under(root)
-    with pytest.raises(Conflict, match="digits@1.0.0 is there already with other bytes"):
+    with pytest.raises(Conflict, match=r"digits@1\.0\.0 is there already with other bytes"):
         store.publish(new_version(content=content, external=external, labels=("stable",)))
     assert files_under(root) == before
     assert store.labels("digits") == {}
@@ -82,7 +83,7 @@ def test_other_bytes_under_the_same_version_are_refused(
 def test_names_keep_their_case_and_are_unique_without_it(store: Store, new_version: MakeVersion) -> None:
     store.publish(new_version(name="Digits"))
     assert store.models() == ["Digits"]
-    with pytest.raises(Conflict, match="'Digits'.* Use that spelling"):
+    with pytest.raises(Conflict, match=r"'Digits'.* Use that spelling"):
         store.publish(new_version("2.0.0", name="digits"))
     with pytest.raises(NotFound, match="did you mean 'Digits'"):
         store.resolve("digits")
@@ -203,7 +204,7 @@ def test_the_revision_changes_with_every_change_by_anybody(store: Store, root: P
             lambda: other.label("digits", "1.0.0", "stable"),
             lambda: other.unlabel("digits", "stable"),
             lambda: other.retire("digits", "1.0.0"),
-            lambda: other.rebuild(),
+            other.rebuild,
         ):
             change()
             seen.append(store.revision())
