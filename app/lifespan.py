@@ -15,10 +15,10 @@ from app.control.watch import Watch
 from app.metrics import Metrics
 from app.serving.table import Table
 from app.settings import Settings
-from engines import onnxruntime_engine
+from engines.onnxruntime_engine import load as open_onnxruntime
 from model_store.store import Store
 
-OPEN_ENGINES = {"onnxruntime": onnxruntime_engine.load}
+OPEN_ENGINES = {"onnxruntime": open_onnxruntime}
 """Engine name in a variant's manifest -> how such a variant is opened."""
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")

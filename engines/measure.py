@@ -17,6 +17,8 @@ from engines.signature import NUMPY_DTYPES, Signature, TensorSpec
 DYNAMIC_SIZE = 8
 # A split must be this much faster at full load to win over one that answers a lone request sooner.
 _WORTH = 1.03
+# A run this short is decided by the interpreter's lock and not by the split, so one thread each it is.
+_TINY_SECONDS = 0.0002
 # Longest that one split is measured; a tiny model has shown itself long before.
 _MOST_SECONDS = 0.25
 
@@ -74,14 +76,14 @@ def best(tried: Sequence[Measurement]) -> Split:
 def choose_split(load: Callable[[Split], Engine], cores: int, budget_seconds: float) -> Measured:
     """Try the splits of the cores on made-up rows, within the budget as a whole; raises what `load` and a run raise.
 
-    One thread each is tried first, and is the answer when a single run is so slow that the budget ends there.
+    One thread each is tried first, and is the answer for a tiny model, and for one so slow that the budget ends there.
     """
     began = perf_counter()
     tried: list[Measurement] = []
     candidates = splits(cores)
     for left, split in zip(range(len(candidates), 0, -1), candidates, strict=True):
         remaining = began + budget_seconds - perf_counter()
-        if tried and remaining < 2 * left * tried[0].lone_seconds:
+        if tried and (tried[0].lone_seconds < _TINY_SECONDS or remaining < 2 * left * tried[0].lone_seconds):
             break
         engine = load(split)
         try:

@@ -8,9 +8,10 @@ from app.metrics import Key, Metrics
 from app.serving.loading import Loaded, OpenEngine, load
 from app.serving.servable import Identity, QueueLimits, Servable
 from app.settings import ModelSettings
-from engines import machine
+from engines.machine import fingerprint, usable_cores
 from engines.signature import Signature
-from model_store.store import Store, VariantRecord, VersionRecord
+from model_store.records import VariantRecord, VersionRecord
+from model_store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class TuningMemory:
         self.store.remember(self._key(), value)
 
     def _key(self) -> str:
-        return f"tuning/{machine.fingerprint()}/{self.digest}"
+        return f"tuning/{fingerprint()}/{self.digest}"
 
 
 async def bring_up(
@@ -68,6 +69,6 @@ def _load(
         Signature.from_json(record.signature),
         open_engines[variant.engine],
         settings,
-        machine.usable_cores(),
+        usable_cores(),
         TuningMemory(store, variant.digest),
     )

@@ -6,7 +6,8 @@ from semver import Version
 
 from app.serving.lifecycle import VersionKey
 from app.settings import Settings
-from model_store.store import Store, VersionRecord
+from model_store.records import VersionRecord
+from model_store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,11 @@ def desired(store: Store, settings: Settings) -> Desired:
     for model, name in names.items():
         if model not in published:
             continue
-        of_model = {label: VersionKey(model, version) for label, version in store.labels(name).items()}
+        record_of_model = store.model(name)
+        of_model = {label: VersionKey(model, version) for label, version in record_of_model.labels.items()}
         labels |= {(model, label): key for label, key in of_model.items()}
-        newest_first = sorted(store.versions(name), key=_precedence, reverse=True)
+        living = [record for record in record_of_model.versions if not record.retired]
+        newest_first = sorted(living, key=_precedence, reverse=True)
         for place, record in enumerate(newest_first):
             key = VersionKey(model, record.version)
             rank = 0 if place == 0 else 1 if key in of_model.values() else 2

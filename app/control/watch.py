@@ -19,7 +19,8 @@ from app.serving.loading import OpenEngine
 from app.serving.servable import Servable
 from app.serving.table import Table
 from app.settings import Settings
-from model_store.store import Store, VersionRecord
+from model_store.records import VersionRecord
+from model_store.store import Store
 
 
 class Watch:

@@ -105,6 +105,8 @@ class TfServing:
         inputs: Outputs = {}
         lists = 1
         for name, (rank, numbers) in self._numbers.items():
+            if rank == 1:
+                raise ValueError("a row holds no list")
             inputs[name], count = read_numbers([item[name] for item in items], rank - 1, numbers)
             lists += count
         return inputs, lists

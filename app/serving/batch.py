@@ -7,11 +7,11 @@ import numpy as np
 
 from app.serving.batcher import Batch, Member
 from app.serving.request import Outcome, Outputs
-from engines.engine import Runner
+from engines.engine import Arrays, Runner
 from engines.errors import RunError
 
 
-def group_of(inputs: Outputs) -> Hashable:
+def group_of(inputs: Arrays) -> Hashable:
     """What requests have in common whose rows fit into one batch: the shapes behind the batch axis."""
     shapes = tuple(array.shape[1:] for array in inputs.values())
     return shapes[0] if len(shapes) == 1 else shapes

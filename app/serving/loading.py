@@ -31,6 +31,14 @@ class OpenEngine(Protocol):
     def __call__(self, path: Path, signature: Signature, *, instances: int, threads: int) -> Engine: ...
 
 
+class Memory(Protocol):
+    """What this machine measured before about this very file."""
+
+    def recall(self) -> bytes | None: ...
+
+    def remember(self, value: bytes) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """What `load` hands over; the servable owns it."""
@@ -49,7 +57,7 @@ def load(
     open_engine: OpenEngine,
     settings: ModelSettings,
     cores: int,
-    memory: "Memory",
+    memory: Memory,
 ) -> Loaded:
     """Open, warm up and judge a variant. Raises EngineError when it cannot serve."""
     split = _split(path, signature, open_engine, settings, cores, memory)
@@ -65,32 +73,30 @@ def load(
     return Loaded(engine, runners, cost, batched, notes, split)
 
 
-class Memory(Protocol):
-    """What this machine measured before about this very file."""
-
-    def recall(self) -> bytes | None: ...
-
-    def remember(self, value: bytes) -> None: ...
-
-
 def _split(
     path: Path, signature: Signature, open_engine: OpenEngine, settings: ModelSettings, cores: int, memory: Memory
 ) -> Split:
     """Instances and threads: as set, as remembered, or as measured now."""
     if settings.instances is not None and settings.threads is not None:
         return Split(settings.instances, settings.threads)
-    known = memory.recall()
-    if known is not None:
-        measured = Measured.from_json(known)
-    else:
+    best = _remembered(memory)
+    if best is None:
         measured = choose_split(
             lambda split: open_engine(path, signature, instances=split.instances, threads=split.threads),
             cores,
             PROBE_SECONDS,
         )
         memory.remember(measured.to_json())
-    best = measured.split
+        best = measured.split
     return Split(settings.instances or best.instances, settings.threads or best.threads)
+
+
+def _remembered(memory: Memory) -> Split | None:
+    known = memory.recall()
+    try:
+        return None if known is None else Measured.from_json(known).split
+    except (ValueError, KeyError, TypeError):  # written by another version: measure anew
+        return None
 
 
 def _may_batch(signature: Signature, runner: Runner) -> tuple[bool, tuple[str, ...]]:
