@@ -1,0 +1,68 @@
+"""What batches are believed to cost."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.serving.cost import LOOP_BOUND_SECONDS, MOST_GROUPS, CostTable
+
+seconds = st.floats(1e-6, 10.0)
+
+
+def test_what_was_never_seen_goes_to_a_thread() -> None:
+    cost = CostTable()
+    assert cost.expected("g", 1) is None
+    assert not cost.runs_on_loop("g", 1)
+    assert cost.by_rows() == {}
+
+
+def test_the_bound_decides_by_group_and_size() -> None:
+    cost = CostTable()
+    cost.observe("g", 1, LOOP_BOUND_SECONDS / 2)
+    cost.observe("g", 4, LOOP_BOUND_SECONDS)
+    assert cost.runs_on_loop("g", 1)
+    assert not cost.runs_on_loop("g", 4)
+    assert not cost.runs_on_loop("g", 2), "another size was not seen yet"
+    assert not cost.runs_on_loop("other", 1), "another shape was not seen yet"
+
+
+def test_sizes_of_one_power_of_two_share_what_is_known() -> None:
+    cost = CostTable()
+    cost.observe("g", 4, 1.0)
+    assert [cost.expected("g", rows) for rows in (3, 4, 7, 8)] == [None, 1.0, 1.0, None]
+    assert cost.by_rows() == {4: 1.0}
+
+
+@given(st.lists(seconds, min_size=1, max_size=30))
+def test_the_estimate_stays_among_what_was_measured(measured: list[float]) -> None:
+    cost = CostTable()
+    for value in measured:
+        cost.observe("g", 1, value)
+    expected = cost.expected("g", 1)
+    assert expected is not None
+    assert min(measured) * 0.999999 <= expected <= max(measured) * 1.000001
+
+
+@given(seconds, seconds)
+def test_the_estimate_follows_what_stays(before: float, after: float) -> None:
+    cost = CostTable()
+    cost.observe("g", 1, before)
+    for _ in range(1000):
+        cost.observe("g", 1, after)
+    assert cost.expected("g", 1) == pytest.approx(after, rel=0.05)
+
+
+def test_one_disturbed_run_sends_no_cheap_model_to_a_thread() -> None:
+    cost = CostTable()
+    cost.observe("g", 1, LOOP_BOUND_SECONDS / 10)
+    cost.observe("g", 1, LOOP_BOUND_SECONDS * 10)
+    assert cost.runs_on_loop("g", 1)
+
+
+def test_the_memory_of_shapes_is_bounded() -> None:
+    cost = CostTable()
+    for group in range(3 * MOST_GROUPS):
+        cost.observe(group, 1, 1.0)
+    known = [group for group in range(3 * MOST_GROUPS) if cost.expected(group, 1) is not None]
+    assert len(known) == MOST_GROUPS
+    assert known[-1] == 3 * MOST_GROUPS - 1
