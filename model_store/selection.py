@@ -44,7 +44,6 @@ def _why_not(model: ModelRecord, version: str | None, living: list[str]) -> str:
 
 def no_model(name: str, names: list[str]) -> NotFound:
     """There is no such model: the error, with the nearest name."""
-    same = [known for known in names if known.lower() == name.lower()]
-    near = same or get_close_matches(name, names, n=1)
+    near = get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"the store has: {', '.join(names[:20]) or 'none'}."
     return NotFound(f"there is no model {name!r}; {hint}")

@@ -19,14 +19,14 @@ from model_store.names import check_cache_key, check_label, check_model
 from model_store.publishing import Progress, add, counted, refuse_bad_names, stage
 from model_store.records import ModelRecord, NewVersion, Published, VersionRecord
 from model_store.selection import no_model, pick
-from model_store.versions import parse, predecessor
+from model_store.versions import parse
 
 
 class Store:
     """A store in a folder. Any number of processes and threads may use one at the same time.
 
-    Every method but `materialise`, `recall` and the reading ones waits up to `wait_seconds` for other writers and then
-    raises StoreBusy.
+    Models are found under their name in any case, and told under the one that they were published as.
+    What changes something waits up to `wait_seconds` for other writers, and then raises StoreBusy.
     """
 
     def __init__(self, layout: Layout, wait_seconds: float) -> None:
@@ -86,13 +86,6 @@ class Store:
         Raises NotFound, UnknownLabel, InvalidName, InvalidVersion.
         """
         return pick(self.model(name), version, label)
-
-    def predecessor(self, name: str, version: str) -> VersionRecord | None:
-        """The highest released and living version below `version`, whether or not that one exists."""
-        record = self._catalogue.model(check_model(name))
-        living = {} if record is None else {r.version: r for r in record.versions if not r.retired}
-        before = predecessor(living, version)
-        return None if before is None else living[before]
 
     def materialise(self, record: VersionRecord, variant: str) -> Path:
         """The path of a file that an engine can open, with the files that it refers to beside it.
@@ -238,6 +231,6 @@ class Store:
         change.finish(self._layout, self._catalogue, note)
 
     def _known(self, model: ModelRecord | None, name: str) -> ModelRecord:
-        if model is None or model.name != name:
+        if model is None:
             raise no_model(name, self.models())
         return model
