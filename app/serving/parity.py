@@ -1,5 +1,6 @@
 """Do rows keep their answers when they share a batch? Measured before a variant may be batched."""
 
+from math import inf, isnan
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def batch_dependence(runner: Runner, rows: Arrays) -> str | None:
             if array.ndim == 0 or len(array) != size:
                 return f"output '{name}' has shape {list(array.shape)} for {size} rows"
             for position in range(size):
-                difference = _difference(alone[position][name][0], array[position])
+                difference = _difference(alone[position][name], array[position : position + 1])
                 if difference > TOLERANCE:
                     return (
                         f"output '{name}' of a row changes by {difference:.2g} of its scale "
@@ -37,15 +38,15 @@ def batch_dependence(runner: Runner, rows: Arrays) -> str | None:
 
 
 def _difference(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
-    """Largest difference as a share of the largest value; 0 or infinity for what is no number."""
-    if np.shape(one) != np.shape(other):
-        return float("inf")
-    if one.dtype in (object, bool):
-        return 0.0 if np.array_equal(one, other) else float("inf")
+    """Largest difference as a share of the largest finite value; 0 or infinity for what is no number."""
+    if one.shape != other.shape:
+        return inf
+    if one.dtype.kind in "Ob":
+        return 0.0 if np.array_equal(one, other) else inf
     one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
-    if np.array_equal(one, other, equal_nan=True):
+    differs = (one != other) & ~(np.isnan(one) & np.isnan(other))
+    if not differs.any():
         return 0.0
-    if np.isfinite(one).all() != np.isfinite(other).all():
-        return float("inf")
-    scale = max(np.abs(one).max(), 1e-6)
-    return float(np.nan_to_num(np.abs(one - other).max() / scale, nan=np.inf))
+    scale = np.abs(one[np.isfinite(one)]).max(initial=1e-6)
+    largest = float(np.abs(one[differs] - other[differs]).max() / scale)
+    return inf if isnan(largest) else largest
