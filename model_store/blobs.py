@@ -40,16 +40,13 @@ class Blobs:
             raise Corrupt(f"blob {digest} is damaged: {path} has the digest {found}. {_MEND}")
         return path
 
-    def digests(self) -> Iterator[str]:
-        """Every blob that is there."""
-        return (path.name for path in self._folder.iterdir())
+    def sizes(self) -> dict[str, int]:
+        """Every blob that is there, with its number of bytes."""
+        return {path.name: path.stat().st_size for path in self._folder.iterdir()}
 
-    def remove(self, digest: str) -> int:
-        """Remove a blob and tell how many bytes it had."""
-        path = self.path(digest)
-        size = path.stat().st_size
-        durable.remove(path)
-        return size
+    def remove(self, digest: str) -> None:
+        """Remove a blob."""
+        durable.remove(self.path(digest))
 
 
 _MEND = "Publish the same file once more to mend it, or restore it from a backup."

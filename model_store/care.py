@@ -1,6 +1,6 @@
 """What keeps a store sound: removing what nobody needs, and looking whether all is what it should be."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from model_store import durable, journal, shelf, views
@@ -39,13 +39,20 @@ class Verified:
     findings: tuple[Finding, ...]
 
 
-def collect(layout: Layout, blobs: Blobs) -> Collected:
-    """Remove blobs and views that no living version refers to, and leftovers. The caller holds the lock."""
-    models = list(read_models(layout))
+def collect(layout: Layout, catalogue: Catalogue, blobs: Blobs) -> Collected:
+    """Remove blobs and views that no living version refers to, and leftovers. The caller holds the lock.
+
+    Raises Corrupt while any manifest or journal is damaged or lost: its blobs may be all that is left of a version.
+    """
+    models, findings = check_papers(layout, catalogue)
+    if findings:
+        raise Corrupt(f"nothing was removed, for first this must be mended: {findings[0].problem}")
     living = needed_blobs(models)
-    sizes = [blobs.remove(digest) for digest in list(blobs.digests()) if digest not in living]
+    unneeded = {digest: size for digest, size in blobs.sizes().items() if digest not in living}
+    for digest in unneeded:
+        blobs.remove(digest)
     views.sweep(layout, {v.digest for m in models for r in m.versions if not r.retired for v in r.variants})
-    return Collected(len(sizes), sum(sizes), durable.sweep(layout.staging))
+    return Collected(len(unneeded), sum(unneeded.values()), durable.sweep(layout.staging))
 
 
 def read_models(layout: Layout) -> Iterator[ModelRecord]:
@@ -90,14 +97,18 @@ def check_papers(layout: Layout, catalogue: Catalogue) -> tuple[list[ModelRecord
 
 
 def check_blobs(
-    blobs: Blobs, digests: Iterable[str], needed: dict[str, str], progress: Progress | None
+    blobs: Blobs, digests: Iterable[str], needed: Callable[[], dict[str, str]], progress: Progress
 ) -> Iterator[Finding]:
-    """Read and hash blobs. Takes as long as the disk needs, so the caller holds no lock."""
+    """Read and hash blobs. Takes as long as the disk needs, so the caller holds no lock.
+
+    What `gc` removes meanwhile is no finding: `needed` tells what is needed at the moment.
+    """
     for digest in digests:
         try:
             blobs.check(digest, progress)
         except Corrupt as error:
-            yield Finding(needed.get(digest, "no version"), str(error))
+            if digest in needed() or blobs.path(digest).exists():
+                yield Finding(needed().get(digest, "no version"), str(error))
 
 
 def _against_journal(layout: Layout, key: str) -> Iterator[Finding]:

@@ -150,18 +150,21 @@ class Store:
     # ---- upkeep
 
     def gc(self) -> care.Collected:
-        """Remove the blobs that no living version refers to, and what writers that are gone have left."""
+        """Remove the blobs that no living version refers to, and what writers that are gone have left.
+
+        Raises Corrupt, and removes nothing, while a manifest or journal is damaged or lost.
+        """
         with self._exclusive("gc"):
-            return care.collect(self._layout, self._blobs)
+            return care.collect(self._layout, self._catalogue, self._blobs)
 
     def verify(self, progress: Progress | None = None) -> care.Verified:
         """Read everything and tell what is not as it should be. Writers wait only while the small files are read."""
         with self._exclusive("verify"):
             models, findings = care.check_papers(self._layout, self._catalogue)
-            needed = care.needed_blobs(models)
-            present = {digest: self._blobs.path(digest).stat().st_size for digest in self._blobs.digests()}
+            present = self._blobs.sizes()
         total = sum(present.values())
-        damaged = list(care.check_blobs(self._blobs, sorted(needed | present), needed, counted(progress, total)))
+        digests = sorted(present.keys() | care.needed_blobs(models))
+        damaged = care.check_blobs(self._blobs, digests, self._needed_blobs, counted(progress, total))
         return care.Verified(sum(len(m.versions) for m in models), len(present), total, (*findings, *damaged))
 
     def rebuild(self) -> None:
@@ -229,6 +232,9 @@ class Store:
         note = Change(model=record.name, version=record.version, entries=(entry,))
         change.begin(self._layout, note)
         change.finish(self._layout, self._catalogue, note)
+
+    def _needed_blobs(self) -> dict[str, str]:
+        return care.needed_blobs(self.model(name) for name in self.models())
 
     def _known(self, model: ModelRecord | None, name: str) -> ModelRecord:
         if model is None:

@@ -36,6 +36,34 @@ def test_gc_removes_only_what_no_living_version_needs(store: Store, root: Path, 
         store.resolve("digits", "1.0.0")
 
 
+@pytest.mark.parametrize("lost", ["manifests/digits/1.0.0/version.json", "journal/digits.jsonl"])
+def test_gc_touches_nothing_while_a_manifest_or_journal_is_lost(
+    store: Store, root: Path, new_version: MakeVersion, lost: str
+) -> None:
+    store.publish(new_version())
+    store.publish(new_version("1.1.0", content=b"2"))
+    (root / lost).unlink()
+    with pytest.raises(Corrupt, match="nothing was removed"):
+        store.gc()
+    assert len(list((root / "blobs" / "sha256").iterdir())) == 2
+
+
+def test_what_gc_removes_while_verify_reads_is_no_finding(store: Store, root: Path, new_version: MakeVersion) -> None:
+    for number in range(3):
+        store.publish(new_version(f"1.0.{number}", content=b"model %d" % number))
+    calls: list[int] = []
+
+    def retire_and_collect(done: int, _: int) -> None:
+        if not calls:
+            store.retire("digits", "1.0.0")
+            store.retire("digits", "1.0.1")
+            store.gc()
+        calls.append(done)
+
+    assert store.verify(retire_and_collect).findings == ()
+    assert len(calls) < 3
+
+
 def test_gc_spares_a_publisher_at_work_and_removes_a_dead_ones_leftovers(store: Store, root: Path) -> None:
     (root / "tmp" / "leftover").write_bytes(b"half")
     with durable.staged(root / "tmp", [b"abc"], 3) as file:
