@@ -64,9 +64,9 @@ class ServedModel:
 
     def _matching(self, text: str) -> Servable | None:
         """An exact version, or the highest released one that a prefix such as `1` or `1.2` means."""
-        if Version.is_valid(text):
-            return self.versions.get(Version.parse(text))
-        fits = [v for v in self.versions if v.prerelease is None and f"{v}.".startswith(f"{text}.")]
+        fits = [
+            v for v in self.versions if str(v) == text or (v.prerelease is None and f"{v}.".startswith(f"{text}."))
+        ]
         return self.versions[max(fits)] if fits else None
 
     def _no_version(self, text: str) -> Exception:

@@ -1,0 +1,71 @@
+"""Servables of a tiny real model."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from app.metrics import Key, Tally
+from app.serving.cost import CostTable
+from app.serving.servable import Identity, QueueLimits, Servable
+from engines.measure import Split
+from engines.onnxruntime_engine import load
+from engines.signature import Signature, TensorSpec
+
+DOUBLING = Signature((TensorSpec("x", "float32", (-1, 2)),), (TensorSpec("y", "float32", (-1, 2)),), 0)
+LIMITS = QueueLimits(max_batch_rows=8, queue_rows=64, max_wait_seconds=0.0, deadline_seconds=10.0)
+
+MakeServable = Callable[..., Servable]
+
+
+@pytest.fixture
+def doubling(tmp_path: Path) -> Path:
+    """An ONNX file with `y = x + x`, of the signature DOUBLING."""
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "x"], ["y"])],
+        "doubling",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 2])],
+    )
+    path = tmp_path / "doubling.onnx"
+    onnx.save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return path
+
+
+@pytest.fixture
+async def make_servable(doubling: Path) -> AsyncIterator[MakeServable]:
+    """Makes servables from within a running test, and closes them after it."""
+    made: list[Servable] = []
+
+    def make(
+        model: str = "m",
+        version: str = "1.0.0",
+        *,
+        limits: QueueLimits = LIMITS,
+        instances: int = 1,
+        batched: bool = True,
+        notes: tuple[str, ...] = (),
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Servable:
+        engine = load(doubling, DOUBLING, instances=instances, threads=1)
+        servable = Servable(
+            Identity(model, version, "fp32", engine.name, "0" * 64),
+            engine,
+            [engine.runner() for _ in range(instances)],
+            limits,
+            CostTable(),
+            Tally(Key(model, version, "fp32")),
+            batched=batched,
+            split=Split(instances, 1),
+            notes=notes,
+            metadata=metadata,
+        )
+        made.append(servable)
+        return servable
+
+    yield make
+    for servable in made:
+        await servable.close()
