@@ -15,6 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from app.cli.model import model
 from model_store.errors import Conflict, NotAStore, NotFound
+from model_store.manifest import Metadata
+from model_store.records import NewVersion
 from model_store.store import Store
 
 OCTET = Path(sys.executable).with_name("octet")
@@ -173,3 +175,25 @@ def test_reading_commands_import_no_runtime(folder: Path, linear: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     lines = done.stdout.splitlines()
     assert (lines[0], lines[-1]) == ("[]", "[]")
+
+
+def test_a_bar_shows_on_a_terminal_and_only_there(folder: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source.onnx"
+    source.write_bytes(b"x" * (3 << 20))
+    with Store.open(folder) as store:
+        store.publish(NewVersion("linear", "1.0.0", source, {}, {}, Metadata()))
+    terminal, its_end = os.openpty()
+    try:
+        environment = {**os.environ, "TERM": "xterm"}
+        command = [OCTET, "model", "verify"]
+        done = subprocess.run(
+            command, env=environment, stdout=subprocess.PIPE, stderr=its_end, text=True, check=True, timeout=60
+        )
+        shown = os.read(terminal, 1 << 16).decode()
+    finally:
+        os.close(terminal)
+        os.close(its_end)
+    assert "verifying" in shown
+    assert done.stdout == "1 versions, 1 blobs, 3145728 bytes: no problems\n"
+    piped = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert (piped.stdout, piped.stderr) == (done.stdout, "")
