@@ -1,0 +1,108 @@
+"""Unpacking of bodies that strangers packed."""
+
+import gzip
+import tracemalloc
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.errors import BodyTooLarge, Malformed, UnsupportedEncoding
+from app.http.body import ENCODINGS, unpack, window_for
+
+GZIP, DEFLATE = ENCODINGS[b"gzip"], ENCODINGS[b"deflate"]
+PACKERS = {GZIP: gzip.compress, DEFLATE: zlib.compress}
+MEGABYTE = 1 << 20
+
+windows = st.sampled_from(sorted(PACKERS))
+bodies = st.binary(max_size=2000) | st.integers(0, 100_000).map(bytes)
+
+
+@pytest.mark.parametrize("name", [b"", b"identity", b" Identity "])
+def test_nothing_is_unpacked_without_need(name: bytes) -> None:
+    assert window_for(name) is None
+
+
+@pytest.mark.parametrize(("name", "window"), [(b"gzip", GZIP), (b"GZip", GZIP), (b"deflate", DEFLATE)])
+def test_encodings_have_no_case(name: bytes, window: int) -> None:
+    assert window_for(name) == window
+
+
+@pytest.mark.parametrize("name", [b"br", b"zstd", b"gzip, gzip", b"x-gzip", b"\xff"])
+def test_other_encodings_are_refused_by_name(name: bytes) -> None:
+    with pytest.raises(UnsupportedEncoding) as caught:
+        window_for(name)
+    assert str(caught.value) == (
+        f"Content-Encoding '{name.decode('latin-1')}' is not supported: send gzip, deflate or identity"
+    )
+
+
+@given(windows, bodies, st.integers(0, 100))
+def test_what_was_packed_comes_out_up_to_the_limit(window: int, body: bytes, room: int) -> None:
+    packed = PACKERS[window](body)
+    assert unpack(packed, window, len(body) + room) == body
+    if body:
+        with pytest.raises(BodyTooLarge, match=f"unpacks to more than {len(body) - 1} bytes"):
+            unpack(packed, window, len(body) - 1)
+
+
+@given(windows, bodies, st.data())
+def test_what_is_cut_off_is_refused(window: int, body: bytes, data: st.DataObject) -> None:
+    packed = PACKERS[window](body)
+    cut = packed[: data.draw(st.integers(0, len(packed) - 1))]
+    with pytest.raises(Malformed, match="the body is not what its Content-Encoding says"):
+        unpack(cut, window, len(body) + 1)
+
+
+@given(windows, bodies, st.binary(min_size=1, max_size=20))
+def test_bytes_behind_the_end_are_refused(window: int, body: bytes, rest: bytes) -> None:
+    with pytest.raises(Malformed, match="bytes follow its end"):
+        unpack(PACKERS[window](body) + rest, window, len(body) + 1)
+
+
+@given(windows, st.binary(max_size=200))
+def test_any_bytes_are_unpacked_or_refused(window: int, body: bytes) -> None:
+    try:
+        unpacked = unpack(body, window, 1000)
+    except (Malformed, BodyTooLarge):
+        return
+    assert zlib.decompress(body, window) == unpacked
+
+
+@given(windows, st.binary(min_size=1, max_size=500), st.data())
+def test_a_damaged_body_is_never_taken_for_another(window: int, body: bytes, data: st.DataObject) -> None:
+    packed = bytearray(PACKERS[window](body))
+    packed[data.draw(st.integers(0, len(packed) - 1))] ^= data.draw(st.integers(1, 255))
+    try:
+        unpacked = unpack(bytes(packed), window, 10_000)
+    except Malformed:
+        return
+    assert unpacked == body, "only what the check sum does not cover, such as gzip's time, may differ"
+
+
+def test_raw_deflate_and_the_other_encoding_are_refused() -> None:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    raw = packer.compress(b"body") + packer.flush()
+    for body, window in (
+        (raw, DEFLATE),
+        (raw, GZIP),
+        (gzip.compress(b"body"), DEFLATE),
+        (zlib.compress(b"body"), GZIP),
+    ):
+        with pytest.raises(Malformed, match="the body is not what its Content-Encoding says"):
+            unpack(body, window, 100)
+
+
+@pytest.mark.parametrize("window", sorted(PACKERS))
+def test_a_bomb_costs_no_more_than_the_limit(window: int) -> None:
+    bomb = PACKERS[window](bytes(256 * MEGABYTE))
+    assert len(bomb) < MEGABYTE
+    tracemalloc.start()
+    try:
+        with pytest.raises(BodyTooLarge):
+            unpack(bomb, window, MEGABYTE)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 4 * MEGABYTE
