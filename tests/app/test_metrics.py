@@ -1,0 +1,148 @@
+"""The page that Prometheus reads, read by Prometheus's own parser."""
+
+from math import inf
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.metrics import ROWS_BUCKETS, SECONDS_BUCKETS, Histogram, Key, Loaded, Metrics
+
+Labels = tuple[tuple[str, str], ...]
+KEY = Key("digits", "1.2.3", "int8")
+OF_KEY = {"model": "digits", "version": "1.2.3", "variant": "int8"}
+
+
+def page(metrics: Metrics) -> dict[str, dict[Labels, float]]:
+    """Sample name -> labels, sorted -> value."""
+    found: dict[str, dict[Labels, float]] = {}
+    for family in text_string_to_metric_families(generate_latest(metrics.registry).decode()):
+        for sample in family.samples:
+            series = found.setdefault(sample.name, {})
+            labels = labelled(sample.labels)
+            assert labels not in series, "a series stands once on the page"
+            series[labels] = sample.value
+    return found
+
+
+def labelled(labels: dict[str, str], **more: str) -> Labels:
+    return tuple(sorted((labels | more).items()))
+
+
+def busy() -> Metrics:
+    metrics = Metrics()
+    tally = metrics.tally(KEY)
+    tally.requests[200] += 3
+    tally.requests[503] += 1
+    tally.releases["idle"] += 2
+    tally.releases["full"] += 1
+    tally.cancelled += 1
+    tally.pending_rows = 7
+    tally.duration.observe(0.002)
+    tally.queue.observe(0.0001)
+    tally.compute.observe(0.0005)
+    tally.batch_rows.observe(3)
+    metrics.rejected["queue_full"] += 1
+    metrics.loaded[KEY] = Loaded("onnxruntime 1.0", 0.25)
+    metrics.load_failures["digits", "2.0.0"] += 1
+    metrics.store_failures += 1
+    return metrics
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "value"),
+    [
+        ("octet_requests_total", OF_KEY | {"code": "200"}, 3),
+        ("octet_requests_total", OF_KEY | {"code": "503"}, 1),
+        ("octet_batch_release_total", OF_KEY | {"reason": "idle"}, 2),
+        ("octet_batch_release_total", OF_KEY | {"reason": "full"}, 1),
+        ("octet_cancelled_total", OF_KEY, 1),
+        ("octet_pending_rows", OF_KEY, 7),
+        ("octet_request_duration_seconds_count", OF_KEY, 1),
+        ("octet_request_duration_seconds_sum", OF_KEY, 0.002),
+        ("octet_request_duration_seconds_bucket", OF_KEY | {"le": "0.001"}, 0),
+        ("octet_request_duration_seconds_bucket", OF_KEY | {"le": "0.0025"}, 1),
+        ("octet_queue_duration_seconds_sum", OF_KEY, 0.0001),
+        ("octet_compute_duration_seconds_bucket", OF_KEY | {"le": "0.0005"}, 1),
+        ("octet_batch_rows_bucket", OF_KEY | {"le": "2.0"}, 0),
+        ("octet_batch_rows_bucket", OF_KEY | {"le": "4.0"}, 1),
+        ("octet_batch_rows_sum", OF_KEY, 3),
+        ("octet_rejected_total", {"reason": "queue_full"}, 1),
+        ("octet_model_info", OF_KEY | {"engine": "onnxruntime 1.0"}, 1),
+        ("octet_model_load_duration_seconds", OF_KEY, 0.25),
+        ("octet_model_load_failures_total", {"model": "digits", "version": "2.0.0"}, 1),
+        ("octet_store_failures_total", {}, 1),
+    ],
+)
+def test_a_series_carries_what_was_counted(name: str, labels: dict[str, str], value: float) -> None:
+    assert page(busy())[name][labelled(labels)] == value
+
+
+def test_the_build_is_on_the_page() -> None:
+    ((labels, value),) = page(Metrics())["octet_build_info"].items()
+    assert {name for name, _ in labels} == {"version", "python", "onnxruntime"}
+    assert all(text for _, text in labels)
+    assert value == 1
+
+
+def test_every_series_of_octet_has_a_help_text_and_a_type() -> None:
+    for family in text_string_to_metric_families(generate_latest(busy().registry).decode()):
+        if family.name.startswith("octet_"):
+            assert family.documentation.endswith("."), family.name
+            assert family.type != "unknown", family.name
+
+
+def test_requests_that_found_no_model_are_counted_without_labels() -> None:
+    metrics = Metrics()
+    metrics.unserved.requests[404] += 1
+    nobody = {"model": "", "version": "", "variant": "", "code": "404"}
+    assert page(metrics)["octet_requests_total"] == {labelled(nobody): 1}
+
+
+def test_a_version_that_comes_back_goes_on_counting() -> None:
+    metrics = Metrics()
+    metrics.tally(KEY).requests[200] += 1
+    metrics.tally(KEY).requests[200] += 1
+    assert page(metrics)["octet_requests_total"] == {labelled(OF_KEY, code="200"): 2}
+
+
+def test_odd_names_are_escaped() -> None:
+    metrics = Metrics()
+    name = 'a"b\\c\nd'
+    metrics.tally(Key(name, "1.0.0", "fp32")).requests[200] += 1
+    assert (("code", "200"), ("model", name)) == next(iter(page(metrics)["octet_requests_total"]))[:2]
+
+
+def test_the_buckets_are_those_that_dashboards_expect() -> None:
+    wanted = "0.0005 0.001 0.0025 0.005 0.0075 0.01 0.025 0.05 0.075 0.1 0.25 0.5 1 2.5 5 10"
+    assert [float(bound) for bound in wanted.split()] == list(SECONDS_BUCKETS)
+    bounds = [
+        dict(labels)["le"]
+        for labels in page(busy())["octet_request_duration_seconds_bucket"]
+        if ("model", "digits") in labels
+    ]
+    assert [float(bound) for bound in bounds] == [*SECONDS_BUCKETS, inf]
+
+
+class Family:
+    """Keeps what a histogram writes to its family."""
+
+    def add_metric(self, labels: list[str], buckets: list[tuple[str, float]], total: float) -> None:
+        self.labels, self.buckets, self.total = labels, buckets, total
+
+
+@given(st.sampled_from([SECONDS_BUCKETS, ROWS_BUCKETS]), st.data())
+def test_buckets_count_all_that_is_no_larger(bounds: tuple[float, ...], data: st.DataObject) -> None:
+    values = data.draw(st.lists(st.sampled_from(bounds) | st.floats(0, 2000), max_size=50))
+    histogram, family = Histogram(bounds), Family()
+    for value in values:
+        histogram.observe(value)
+    written: Any = family
+    histogram.add_to(written, ["a"])
+    assert family.labels == ["a"]
+    assert [count for _, count in family.buckets] == [sum(v <= bound for v in values) for bound in (*bounds, inf)]
+    assert family.buckets[-1][0] == "+Inf"
+    assert family.total == pytest.approx(sum(values))
