@@ -4,6 +4,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.http.head import KnownHeads, read_head
 from app.http.inference import Call, Response
 from app.http.inference_routes import Targets
 from app.lifespan import Service
@@ -15,6 +16,7 @@ class Entry:
     def __init__(self, service: Service, api: ASGIApp) -> None:
         self.service = service
         self.targets = Targets()
+        self.known_heads = KnownHeads()
         self._api = api
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -22,8 +24,9 @@ class Entry:
             target = self.targets.match(scope["raw_path"])
             if target is not None:
                 response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-                call = Call(self.service, target, lambda call: _resolve(response, call.response))
-                if call.admit(scope["headers"]):
+                head = read_head(scope["headers"])
+                call = Call(self.service, target, head, lambda call: _resolve(response, call.response))
+                if call.admit():
                     await _read_body(call, receive)
                 await _send(await _answer(call, response, receive), send)
                 return

@@ -17,7 +17,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.errors import Malformed
 from app.http.asgi import Entry
+from app.http.head import KnownHead, read_head
 from app.http.inference import Call, error_response
+from app.http.inference_routes import Target
 
 _UVICORN = "0.54."
 # What uvicorn's protocol must offer for this one to stand on it.
@@ -44,6 +46,10 @@ class FastProtocol(HttpToolsProtocol):
         self._targets = entry.targets
         self._line: deque[tuple[Call, bool]] = deque()
         """Calls whose answer is not sent yet, in order, each with whether the connection may go on after it."""
+        self._known_heads = entry.known_heads
+        self._head_bytes: bytes | None = None
+        """The head that the data at hand starts with, while the parser has not gone beyond it."""
+        self._is_between_messages = True
         self._open: Call | None = None
         """The call whose body is being read."""
         self._held: tuple[RequestResponseCycle, Any] | None = None
@@ -60,6 +66,7 @@ class FastProtocol(HttpToolsProtocol):
     # --- the parser's callbacks, in their order
 
     def on_message_begin(self) -> None:
+        self._is_between_messages = False
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
@@ -67,7 +74,7 @@ class FastProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         if self._takes_call() and (target := self._targets.match(self.url)) is not None:
-            self._begin(Call(self._service, target, self._answered))
+            self._begin(target)
             return
         url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()  # makes the scope, which inference does without
@@ -85,6 +92,8 @@ class FastProtocol(HttpToolsProtocol):
                 self.transport.abort()
 
     def on_message_complete(self) -> None:
+        self._is_between_messages = True
+        self._head_bytes = None
         call = self._open
         if call is None:
             super().on_message_complete()
@@ -112,20 +121,37 @@ class FastProtocol(HttpToolsProtocol):
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is None or cycle.response_complete
 
-    def _begin(self, call: Call) -> None:
-        line = self._line
-        line.append((call, self.parser.should_keep_alive()))
-        if len(line) >= _MOST_PIPELINED:
+    def _begin(self, target: Target) -> None:
+        head = read_head(self.headers)
+        keeps_alive = self.parser.should_keep_alive()
+        if self._head_bytes is not None:
+            self._known_heads.add(self._head_bytes, KnownHead(target, head, keeps_alive))
+        call = Call(self._service, target, head, self._answered)
+        self._line.append((call, keeps_alive))
+        if len(self._line) >= _MOST_PIPELINED:
             self.flow.pause_reading()
         self._open = call
         self._discarded_bytes = 0
-        call.admit(self.headers)
+        call.admit()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_between_messages and not self._line and self._asgi_is_idle():
+            end = data.find(b"\r\n\r\n") + 4
+            head_bytes = data[:end]
+            known = self._known_heads.get(head_bytes)
+            if known is not None and known.head.length_bytes == len(data) - end:
+                self._unset_keepalive_if_required()
+                call = Call(self._service, known.target, known.head, self._answered)
+                self._line.append((call, known.keeps_alive))
+                if call.admit():
+                    call.submit(data[end:])
+                return
+            self._head_bytes = head_bytes
         super().data_received(data)
-        call = self._open
-        if call is not None and self._body_timer is None and call.response is None:  # a body in several pieces
-            self._body_timer = self.loop.call_later(call.remaining_seconds(), call.time_out)
+        self._head_bytes = None
+        unread = self._open
+        if unread is not None and self._body_timer is None and unread.response is None:  # a body in several pieces
+            self._body_timer = self.loop.call_later(unread.remaining_seconds(), unread.time_out)
 
     def _answered(self, call: Call) -> None:
         """Send what is at the head of the line. A response that is ready before its turn waits."""
@@ -152,10 +178,11 @@ class FastProtocol(HttpToolsProtocol):
                 return
         if not line:
             self._line_is_empty()
-        if self.flow.read_paused and not self.flow.write_paused and len(line) < _MOST_PIPELINED:
-            self.flow.resume_reading()
-        elif self.flow.write_paused:  # the client does not read its answers: take no more of its requests
-            self.flow.pause_reading()
+        flow = self.flow
+        if flow.write_paused:  # the client does not read its answers: take no more of its requests
+            flow.pause_reading()
+        elif flow.read_paused and len(line) < _MOST_PIPELINED:
+            flow.resume_reading()
 
     def _line_is_empty(self) -> None:
         if self._held is not None:
@@ -208,6 +235,7 @@ class FastProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """What follows on this connection is no HTTP: say so after the answers that are still due, and close."""
         self._is_broken = True
+        self._is_between_messages = False
         self.flow.pause_reading()
         if not self._line:
             self._send_broken()

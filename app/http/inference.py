@@ -8,13 +8,14 @@ happens exactly once whatever goes wrong, also from within `admit`, `feed` and `
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
 import orjson
 
-from app.errors import INTERNAL, Cancelled, DeadlineExceeded, Draining, Malformed, rule_for, text_for
-from app.http.body import too_large, unpack, window_for
+from app.errors import INTERNAL, Cancelled, DeadlineExceeded, Draining, rule_for, text_for
+from app.http.body import too_large, unpack
+from app.http.head import Head
 from app.http.inference_routes import Target
 from app.lifespan import Service
 from app.serving.request import Outcome, Request
@@ -45,44 +46,48 @@ class Call:
         "_codec",
         "_deadline",
         "_form",
+        "_head",
         "_request",
         "_service",
         "_size_bytes",
         "_started",
         "_target",
-        "_window",
         "request_id",
         "response",
         "servable",
     )
 
-    def __init__(self, service: Service, target: Target, answered: Callable[["Call"], None]) -> None:
+    def __init__(self, service: Service, target: Target, head: Head, answered: Callable[["Call"], None]) -> None:
+        self._started = time.perf_counter()
         self._service = service
         self._target = target
+        self._head = head
         self._answered = answered
-        service.call_opened()
-        self._started = time.perf_counter()
         self._chunks: list[bytes] = []
         self._size_bytes = 0
         self._request: Request | None = None
         self.servable: Servable | None = None
         self.response: Response | None = None
-        self.request_id = b""
+        self.request_id = service.request_id(head.request_id)
+        service.call_opened()
 
-    def admit(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    def admit(self) -> bool:
         """Judge what the headers tell. False when the call is answered already and its body need not be read."""
+        service, head = self._service, self._head
         try:
-            fields = dict(headers)
-            self.request_id = self._service.request_id(fields.get(b"x-request-id"))
-            self.servable, self._codec = self._target.resolve(self._service.table)
-            self._window = None if b"content-encoding" not in fields else window_for(fields[b"content-encoding"])
-            length = fields.get(b"content-length")
-            if length is not None and int(length) > self._service.max_body_bytes:
-                raise too_large(self._service.max_body_bytes)
-            self._deadline = self._started + self._timeout_seconds(fields.get(b"x-request-timeout-ms"))
-            if self._service.draining:
+            if head.fault is not None:
+                raise head.fault
+            servable, self._codec = self._target.resolve(service.table)
+            self.servable = servable
+            if head.length_bytes is not None and head.length_bytes > service.max_body_bytes:
+                raise too_large(service.max_body_bytes)
+            allowed = servable.limits.deadline_seconds
+            if head.timeout_seconds is not None and head.timeout_seconds < allowed:
+                allowed = head.timeout_seconds
+            self._deadline = self._started + allowed
+            if service.draining:
                 raise Draining("the server is stopping: send the request to another one")
-            self.servable.refuse_early()
+            servable.refuse_early()
         except Exception as error:  # noqa: BLE001  every error becomes an answer
             self._refuse(error)
             return False
@@ -106,11 +111,11 @@ class Call:
             return
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
-        if self._window is None:
-            self._submit(body)
+        if self._head.window is None:
+            self.submit(body)
         else:  # zlib works outside the interpreter's lock
             loop = asyncio.get_running_loop()
-            unpacked = loop.run_in_executor(None, unpack, body, self._window, self._service.max_body_bytes)
+            unpacked = loop.run_in_executor(None, unpack, body, self._head.window, self._service.max_body_bytes)
             unpacked.add_done_callback(self._unpacked)
 
     def remaining_seconds(self) -> float:
@@ -137,10 +142,10 @@ class Call:
         if (error := future.exception()) is not None:
             self._refuse(error)
         else:
-            self._submit(future.result())
+            self.submit(future.result())
 
-    def _submit(self, body: bytes) -> None:
-        """Decode, and hand the rows over: the servable owns the request from here and settles it."""
+    def submit(self, body: bytes) -> None:
+        """Decode the whole plain body and hand the rows over: the servable owns and settles the request from here."""
         try:
             assert self.servable is not None
             if self.servable.draining:  # replaced while the body came in
@@ -156,6 +161,7 @@ class Call:
             self._refuse(error)
 
     def _settled(self, request: Request, outcome: Outcome) -> None:
+        self._request = None
         if isinstance(outcome, Exception):
             self._refuse(outcome)
             return
@@ -207,21 +213,6 @@ class Call:
             status=response.status,
             milliseconds=round(seconds * 1000, 3),
         )
-
-    def _timeout_seconds(self, given: bytes | None) -> float:
-        assert self.servable is not None
-        most = self.servable.limits.deadline_seconds
-        if given is None:
-            return most
-        try:
-            seconds = float(given) / 1000
-        except ValueError:
-            seconds = 0.0
-        if not seconds > 0:
-            raise Malformed(
-                f"X-Request-Timeout-Ms is '{given.decode('latin-1')}', expected a number of milliseconds above 0"
-            )
-        return min(seconds, most)
 
 
 def error_response(error: BaseException, request_id: bytes, *, close: bool = False) -> Response:

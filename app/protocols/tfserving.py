@@ -64,9 +64,12 @@ class TfServing:
         return body
 
     def _rows(self, outputs: Outputs, write: Callable[..., Any]) -> Any:
-        count = _row_count(outputs)
         if self._single_output is not None:
-            return {"predictions": _value(self._single_output, outputs[self._single_output], write)}
+            array = outputs[self._single_output]
+            if not array.ndim:
+                raise _without_rows(self._single_output)
+            return {"predictions": _value(self._single_output, array, write)}
+        count = _row_count(outputs)
         return {
             "predictions": [
                 {name: _value(name, array[i, ...], write) for name, array in outputs.items()} for i in range(count)
@@ -212,7 +215,7 @@ def _row_count(outputs: Outputs) -> int:
     rows = None
     for name, array in outputs.items():
         if array.ndim == 0:
-            raise Malformed(f"output '{name}' has no rows: ask with 'inputs' instead of 'instances'")
+            raise _without_rows(name)
         if rows is not None and len(array) != rows:
             raise Malformed(
                 f"output '{name}' has {len(array)} rows where another has {rows}: "
@@ -220,3 +223,7 @@ def _row_count(outputs: Outputs) -> int:
             )
         rows = len(array)
     return rows or 0
+
+
+def _without_rows(name: str) -> Malformed:
+    return Malformed(f"output '{name}' has no rows: ask with 'inputs' instead of 'instances'")

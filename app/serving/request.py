@@ -9,6 +9,9 @@ Outputs = dict[str, np.ndarray[Any, Any]]
 Outcome = Outputs | Exception
 
 
+Answer = Callable[["Request", Outcome], None]
+
+
 class Request:
     """Named arrays that wait for their answer.
 
@@ -26,7 +29,6 @@ class Request:
         "inputs",
         "queue_seconds",
         "rows",
-        "settled",
         "taken_rows",
     )
 
@@ -37,7 +39,7 @@ class Request:
         group: Hashable,
         arrived: float,
         deadline: float,
-        answer: Callable[["Request", Outcome], None],
+        answer: Answer,
     ) -> None:
         self.inputs = inputs
         self.rows = rows
@@ -50,16 +52,21 @@ class Request:
         self.compute_seconds = 0.0
         self.taken_rows = 0
         """How many rows the batcher has given to batches; below `rows` only while a large request is split."""
-        self.settled = False
         self._parts: dict[int, Outputs] | None = None
-        self._answer = answer
+        self._answer: Answer | None = answer
+
+    @property
+    def settled(self) -> bool:
+        """Whether the request is answered; what is computed for it then is in vain."""
+        return self._answer is None
 
     def settle(self, outcome: Outcome) -> bool:
         """Answer the request unless it is answered already; says whether this call did it."""
-        if self.settled:
+        answer = self._answer
+        if answer is None:
             return False
-        self.settled = True
-        self._answer(self, outcome)
+        self._answer = None  # whoever waited holds the request too: no cycle is left for the collector
+        answer(self, outcome)
         return True
 
     def settle_part(self, start: int, stop: int, outcome: Outcome) -> None:

@@ -1,0 +1,87 @@
+"""What the headers of an inference request say, and the memory of those seen before."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from app.errors import Malformed, OctetError
+from app.http.body import window_for
+from app.http.inference_routes import Target
+
+
+class Head(NamedTuple):
+    """The headers that inference reads."""
+
+    request_id: bytes | None
+    """The client's own id, None where it sent none."""
+    length_bytes: int | None
+    """Content-Length; None for a chunked body."""
+    window: int | None
+    """How to unpack the body, see `body.unpack`; None where it comes as it is."""
+    timeout_seconds: float | None
+    """Time the client allows, None where it does not say."""
+    fault: OctetError | None
+    """Why the request cannot be taken up: UnsupportedEncoding or Malformed."""
+
+
+def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
+    """Read headers whose names are in lower case and whose framing the HTTP parser has checked."""
+    fields = dict(headers)
+    request_id = fields.get(b"x-request-id")
+    length = fields.get(b"content-length")
+    timeout = fields.get(b"x-request-timeout-ms")
+    try:
+        window = window_for(fields.get(b"content-encoding", b""))
+        seconds = None if timeout is None else _seconds(timeout)
+    except OctetError as fault:
+        return Head(request_id, None, None, None, fault)
+    return Head(request_id, None if length is None else int(length), window, seconds, None)
+
+
+def _seconds(milliseconds: bytes) -> float:
+    try:
+        seconds = float(milliseconds) / 1000
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise Malformed(
+            f"X-Request-Timeout-Ms is '{milliseconds.decode('latin-1')}', expected a number of milliseconds above 0"
+        )
+    return seconds
+
+
+class KnownHead(NamedTuple):
+    """A request's whole head, parsed."""
+
+    target: Target
+    head: Head
+    keeps_alive: bool
+
+
+# Heads come from clients, so the memory of them is bounded; a server's clients use few.
+_MOST_HEADS = 1024
+_LONGEST_HEAD_BYTES = 2048
+
+
+class KnownHeads:
+    """Heads that the HTTP parser has accepted, by their bytes: the same bytes mean the same request.
+
+    A client sends all but the same head with every request of a connection, and looking it up costs a tenth of
+    parsing it. Kept are only heads of a plain body with a Content-Length and without an id of its own.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, KnownHead] = {}
+        self.get = self._known.get
+
+    def add(self, head_bytes: bytes, known: KnownHead) -> None:
+        """Remember a head, given from its method to its empty line."""
+        head = known.head
+        if head.length_bytes is None or head.window is not None or head.request_id is not None:
+            return
+        if len(head_bytes) > _LONGEST_HEAD_BYTES or not head_bytes.startswith(b"POST "):
+            return
+        if head_bytes.count(b"\n") != head_bytes.count(b"\r\n"):  # the parser may have seen its end elsewhere
+            return
+        if len(self._known) >= _MOST_HEADS:
+            self._known.clear()
+        self._known[head_bytes] = known
