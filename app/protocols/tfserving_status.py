@@ -23,10 +23,14 @@ _DTYPES = {
 
 
 def status(model: ServedModel, version: str | None, label: str | None) -> dict[str, Any]:
-    """Every version of the model, newest first, or the one that is named. Raises as `ServedModel.select`."""
+    """Every version of the model, newest first, or the one that is named, loaded or not.
+
+    Raises as `ServedModel.select` where nothing is known of it.
+    """
     statuses = model.statuses
     if version is not None or label is not None:
-        chosen = model.select(version, label).identity.version
+        known = [status for status in statuses if status.version == version]
+        chosen = known[0].version if known else model.select(version, label).identity.version
         statuses = tuple(status for status in statuses if status.version == chosen)
     return {
         "model_version_status": [_version_status(model, status) for status in statuses],
