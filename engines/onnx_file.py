@@ -1,162 +1,149 @@
-"""Reads an ONNX file that nobody vouches for: takes it in whole, or says what is wrong with it."""
+"""Reads an ONNX file that nobody vouches for, and judges whether it is a model that can be taken in."""
 
-from collections import Counter
+import math
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
-from onnx import ModelProto, TensorProto
+from onnx import GraphProto, ModelProto, TensorProto
 
 from engines.errors import ModelFileError
 from engines.onnx_external import external_files
-from engines.onnx_graph import elements, graphs, nodes, tensors
-from engines.onnx_operators import check_operators, imports_of, opset_of
-from engines.onnx_signature import read_signature
+from engines.onnx_operators import domain_of, refuse_unknown_operators
+from engines.onnx_signature import signature_of
+from engines.onnx_walk import nodes_of, tensors_of
 from engines.signature import Signature
 
-# What protobuf can hold.
-_MOST_BYTES = 2**31 - 1
-# A constant above this is a weight: no operator takes its shape from it.
-_WEIGHT_BYTES = 65536
-_FLOATS = {
-    TensorProto.FLOAT: ("fp32", 4),
-    TensorProto.FLOAT16: ("fp16", 2),
-    TensorProto.BFLOAT16: ("bf16", 2),
-    TensorProto.DOUBLE: ("fp64", 8),
+# Protobuf's own bound; what is larger must lie in external data.
+MOST_BYTES = 2**31 - 1
+
+# Weight type -> bytes of an element, and the variant that a model of mostly such weights is.
+_WEIGHTS: dict[int, tuple[int, str]] = {
+    TensorProto.FLOAT: (4, "fp32"),
+    TensorProto.FLOAT16: (2, "fp16"),
+    TensorProto.BFLOAT16: (2, "bf16"),
+    TensorProto.DOUBLE: (8, "fp64"),
 }
+_INT8_OPERATORS = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantize", "QLinear", "MatMulInteger", "ConvInteger")
 
 
 @dataclass(frozen=True, slots=True)
 class OnnxModel:
-    """An ONNX file that was judged good.
-
-    `external` maps the locations by which its tensors name further files to these files. `variant` tells its numbers:
-    `int8` for a quantized model, else `fp32`, `fp16`, `bf16` or `fp64` after most of its weights. `opset` is the
-    version of the standard operators; `producer` says who wrote the file, as the file has it.
-    """
+    """What a file holds. `external` maps each location that the file refers to to the file it means."""
 
     path: Path
     signature: Signature
     external: Mapping[str, Path]
     variant: str
-    opset: int
+    """How its numbers are held: fp32, fp16, bf16, fp64 or int8."""
+    opset: int | None
+    """Version of ONNX's operators; None when it uses none of them."""
     producer: str
 
 
 def read_onnx(path: Path) -> OnnxModel:
-    """Read and judge the ONNX file at `path`, and the files beside it that it names; no weight is read from those.
+    """Read and judge the file. Raises ModelFileError, whatever the file holds.
 
-    Raises ModelFileError, whose message names the file, whatever the file holds.
+    Refused are: what onnx.checker refuses, unknown operators and custom-op domains, external data that is missing or
+    outside the folder, and inputs or outputs that are no tensors or of a dtype that is not served. Whether ONNX
+    Runtime runs it, only loading shows.
     """
     try:
-        return _read(path)
-    except ModelFileError as error:
-        raise ModelFileError(f"{path}: {error}") from error.__cause__
-    except OSError as error:
-        raise ModelFileError(f"{path}: cannot be read: {error.strerror or error}.") from error
-    except UnicodeError as error:
-        raise ModelFileError(f"{path}: has a name that is not UTF-8 ({error}). Export it again.") from error
-    except (MemoryError, RecursionError) as error:
-        raise ModelFileError(f"{path}: asks for more memory or depth than there is. Export it again.") from error
-
-
-def _read(path: Path) -> OnnxModel:
-    model = _parse(path)
-    _check_versions(model)
-    check_operators(model)
-    external = external_files(tensors(model), path.parent)
-    variant = _variant(model)
-    _drop_weights(model)
-    _check(model)
-    return OnnxModel(
-        path=path,
-        signature=read_signature(_with_shapes(model).graph),
-        external=external,
-        variant=variant,
-        opset=opset_of(imports_of(model)),
-        producer=f"{model.producer_name} {model.producer_version}".strip(),
-    )
+        return _judge(path, _parse(path))
+    except UnicodeDecodeError:  # protobuf hands such a name out only when it is read
+        raise ModelFileError(f"{path.name} holds a name that is not UTF-8: the file is damaged") from None
 
 
 def _parse(path: Path) -> ModelProto:
-    if path.exists() and not path.is_file():
-        raise ModelFileError("is not a regular file. Name the .onnx file itself.")
-    if path.stat().st_size > _MOST_BYTES:
-        raise ModelFileError("is larger than 2 GiB. Save it with its weights as external data beside it.")
-    model = ModelProto()
+    content = _content(path)
     try:
-        model.ParseFromString(path.read_bytes())
-    except DecodeError as error:
-        raise ModelFileError("is not an ONNX model, or was cut short. Export or copy it again.") from error
-    if not model.ir_version or not model.HasField("graph"):
-        raise ModelFileError("is not an ONNX model: it has no IR version or no graph. Name an exported .onnx file.")
+        model = onnx.load_model_from_string(content)
+    except Exception:  # noqa: BLE001  protobuf's DecodeError has no type that a checker knows
+        raise ModelFileError(f"{path.name} is not an ONNX file: it was cut, or is of another format") from None
+    if not model.HasField("graph"):
+        raise ModelFileError(f"{path.name} is not an ONNX file: it holds no graph")
     return model
 
 
-def _check_versions(model: ModelProto) -> None:
-    """Refuse what is newer than the installed onnx, which could neither check it nor know its operators."""
-    _, newest_ir, *newest = onnx.helper.VERSION_TABLE[-1]
-    versions = [("IR version", model.ir_version, newest_ir)]
-    imports = imports_of(model)
-    for domain, most in zip(("", "ai.onnx.ml"), newest, strict=False):
-        versions.append((f"opset of {domain or 'ai.onnx'}", imports.get(domain, 0), most))
-    for what, found, most in versions:
-        if found > most:
-            raise ModelFileError(
-                f"has {what} {found}; onnx {onnx.__version__} knows it up to {most}. "
-                f"Export with {most} or less, or convert with onnx.version_converter."
-            )
+def _content(path: Path) -> bytes:
+    if not path.is_file():  # a pipe or device would be read for ever
+        raise ModelFileError(f"there is no file {path}")
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ModelFileError(f"{path.name} is over 2 GiB; export it with its weights as external data")
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _judge(path: Path, model: ModelProto) -> OnnxModel:
+    refuse_unknown_operators(model)
+    external = external_files(model, path.parent)
+    variant = _variant(model)
+    _infer_shapes(model)
+    signature = signature_of(model.graph)
+    _check(model)
+    opsets = {domain_of(entry.domain): entry.version for entry in model.opset_import}
+    producer = f"{model.producer_name} {model.producer_version}".strip()
+    return OnnxModel(path, signature, external, variant, opsets.get(""), producer)
 
 
 def _variant(model: ModelProto) -> str:
-    if any(_is_quantized(node.op_type) for node in nodes(model)):
+    if any(node.op_type.startswith(_INT8_OPERATORS) for node in nodes_of(model)):
         return "int8"
-    weights = Counter({name: 0.0 for name, _ in _FLOATS.values()})
-    for tensor in tensors(model):
-        if tensor.data_type in _FLOATS:
-            name, size = _FLOATS[tensor.data_type]
-            weights[name] += elements(tensor) * size
-    return weights.most_common(1)[0][0]
+    held: dict[str, float] = defaultdict(float)  # bytes; a float, for a broken file may claim any number of dimensions
+    for tensor in tensors_of(model):
+        if tensor.data_type in _WEIGHTS:
+            size, variant = _WEIGHTS[tensor.data_type]
+            held[variant] += math.prod(tensor.dims, start=float(size))
+    return max(held, key=lambda variant: held[variant], default="fp32")
 
 
-def _is_quantized(operator: str) -> bool:
-    return operator in ("QuantizeLinear", "DequantizeLinear") or "Integer" in operator or operator.startswith("QLinear")
+def _infer_shapes(model: ModelProto) -> None:
+    """Fill in, in place, what the outputs leave open and the operators tell."""
+    if all(_is_told(value) for value in model.graph.output):
+        return
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model)
+    except Exception as error:  # noqa: BLE001  its errors share no base class
+        raise ModelFileError(f"the model's shapes contradict each other: {_one_line(error)}") from None
+    model.graph.ClearField("output")
+    model.graph.output.extend(inferred.graph.output)
 
 
-def _drop_weights(model: ModelProto) -> None:
-    """Leave a byte of every weight: checking and shape inference then copy no gigabytes and open no other file.
-
-    The checker wants data in each tensor that is not empty, and does not count it.
-    """
-    for tensor in tensors(model):
-        if tensor.data_location == TensorProto.EXTERNAL or len(tensor.raw_data) > _WEIGHT_BYTES:
-            tensor.ClearField("external_data")
-            tensor.ClearField("data_location")
-            tensor.raw_data = b"\0" if elements(tensor) else b""
+def _is_told(value: onnx.ValueInfoProto) -> bool:
+    tensor = value.type.tensor_type
+    return tensor.HasField("shape") and all(dim.WhichOneof("value") for dim in tensor.shape.dim)
 
 
 def _check(model: ModelProto) -> None:
-    checked = ModelProto()
-    checked.CopyFrom(model)
-    for graph in graphs(checked):
-        # The checker insists on a shape, which exporters leave out and every engine can do without.
-        for value in (*graph.input, *graph.output):
-            if value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape"):
-                value.type.tensor_type.shape.SetInParent()
+    """Let onnx.checker judge the model, which this changes: two things it asks for more than we do.
+
+    It would look for external data in the current folder, and takes no input or output of unknown rank.
+    """
+    for tensor in tensors_of(model):
+        if tensor.data_location == TensorProto.EXTERNAL:
+            _empty(tensor)
+    _give_every_value_a_shape(model.graph)
     try:
-        onnx.checker.check_model(checked)
-    except onnx.checker.ValidationError as error:
-        raise ModelFileError(f"is not a valid model: {_first_line(error)} Export it again.") from error
+        onnx.checker.check_model(model)
+    except Exception as error:  # noqa: BLE001  its errors share no base class
+        raise ModelFileError(f"the model is not valid ONNX: {_one_line(error)}") from None
 
 
-def _with_shapes(model: ModelProto) -> ModelProto:
-    try:
-        return onnx.shape_inference.infer_shapes(model)
-    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
-        raise ModelFileError(f"its shapes or dtypes contradict: {_first_line(error)} Export it again.") from error
+def _empty(tensor: TensorProto) -> None:
+    for field in ("data_location", "external_data", "dims"):
+        tensor.ClearField(field)
+    tensor.dims.append(0)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".") + "."
+def _give_every_value_a_shape(graph: GraphProto) -> None:
+    for value in (*graph.input, *graph.output):
+        value.type.tensor_type.shape.SetInParent()
+
+
+def _one_line(error: Exception) -> str:
+    """The complaint itself: what follows `==>` is the context, often a page of it."""
+    return " ".join(str(error).partition("==>")[0].split())
