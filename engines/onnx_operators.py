@@ -20,6 +20,7 @@ _Functions = dict[tuple[str, str, str], FunctionProto]
 
 def refuse_unknown_operators(model: ModelProto) -> None:
     """Raise ModelFileError that names every operator which no one here knows, and for functions without an end."""
+    _refuse_newer(_opsets(model.opset_import))
     functions = {(domain_of(f.domain), f.name, f.overload): f for f in model.functions}
     unknown = _unknown(model.graph.node, _opsets(model.opset_import), functions)
     for function in model.functions:
@@ -36,6 +37,16 @@ def refuse_unknown_operators(model: ModelProto) -> None:
 def domain_of(name: str) -> str:
     """A domain's one spelling: ONNX's own may be called `ai.onnx` or nothing."""
     return "" if name == "ai.onnx" else name
+
+
+def _refuse_newer(opsets: dict[str, int]) -> None:
+    """An operator may mean something else in an opset that the installed onnx has not heard of."""
+    for domain, newest in (("", defs.onnx_opset_version()), ("ai.onnx.ml", defs.onnx_ml_opset_version())):
+        if opsets.get(domain, 0) > newest:
+            raise ModelFileError(
+                f"the model uses opset {opsets[domain]} of {domain or 'ai.onnx'}; known are those up to {newest}. "
+                f"Export it with opset {newest} or less."
+            )
 
 
 def _opsets(imports: Iterable[OperatorSetIdProto]) -> dict[str, int]:
