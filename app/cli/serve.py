@@ -100,7 +100,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
 
 async def _greet(service: Service, port: int) -> None:
     """Once all is loaded, say so."""
-    await service.watch.refresh()
+    await service.watch.settled()
     gc.collect()
     gc.freeze()  # what start-up made stays: later collections need not look at it
     print(greeting(service, port), flush=True)

@@ -69,6 +69,11 @@ class Watch:
                     self._refreshed.notify_all()
             await self._sleep()
 
+    async def settled(self) -> None:
+        """Return when everything was tried once that is to be served."""
+        async with self._refreshed:
+            await self._refreshed.wait_for(lambda: self._table.complete)
+
     async def refresh(self) -> None:
         """Look now, try failed versions again, and return when everything is loaded that can be."""
         self._refreshes_asked += 1

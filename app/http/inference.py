@@ -18,6 +18,7 @@ from app.http.body import too_large, unpack
 from app.http.head import Head
 from app.http.inference_routes import Target
 from app.lifespan import Service
+from app.metrics import Tally
 from app.serving.request import Outcome, Request
 from app.serving.servable import Servable
 
@@ -190,17 +191,21 @@ class Call:
             self._service.log.error("request failed", request_id=self.request_id.decode(), exc_info=error)
         self._service.metrics.rejected[rule.code] += 1
         self._respond(error_response(error, self.request_id, close=isinstance(error, Draining)))
+        self._tally().fold_if_long()
 
     def _respond(self, response: Response) -> None:
         self.response = response
         self._service.call_answered()
         seconds = time.perf_counter() - self._started
-        tally = self.servable.tally if self.servable is not None else self._service.metrics.unserved
+        tally = self._tally()
         tally.requests[response.status] += 1
         tally.duration.observe(seconds)
         if self._service.logs_requests:
             self._log(response, seconds)
         self._answered(self)
+
+    def _tally(self) -> Tally:
+        return self._service.metrics.unserved if self.servable is None else self.servable.tally
 
     def _log(self, response: Response, seconds: float) -> None:
         identity = self.servable.identity if self.servable is not None else None

@@ -9,7 +9,6 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-import numpy as np
 import simdjson
 
 from app.errors import Malformed
@@ -17,10 +16,11 @@ from app.protocols.codec import Decoded, check_shape, gather
 from app.protocols.json_tensors import (
     Array,
     Numbers,
+    RowLayout,
+    count_lists,
     dumps,
     jsonable,
     parse,
-    read_flat,
     read_numbers,
     tensor,
     with_tokens,
@@ -30,6 +30,9 @@ from engines.signature import Signature
 
 ROW = "row"
 COLUMN = "column"
+
+# What simdjson's objects and numpy raise where the text is not what was looked for.
+_NOT_NUMBERS = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError)
 
 DEFAULT_SIGNATURES = ("", "serving_default")
 
@@ -44,11 +47,15 @@ class TfServing:
         self._specs = {spec.name: spec for spec in signature.inputs}
         self._only = signature.inputs[0] if len(signature.inputs) == 1 else None
         self._numbers = _numbers(signature)
+        self._layout = _layout(signature)
         self._single_output = signature.outputs[0].name if len(signature.outputs) == 1 else None
+        self._plain_output = _plain_output(signature)
         self._parser = simdjson.Parser()
 
     def decode(self, body: bytes) -> Decoded:
         """Read a predict request. Raises Malformed."""
+        if self._layout is not None and (rows := self._read_rows(self._layout, body)) is not None:
+            return Decoded({self._layout.name: rows}, len(rows), self._layout.row_shape, ROW)
         quick = self._decode_quickly(body) if self._numbers else None
         form, inputs = quick or self._decode_exactly(body)
         for name, array in inputs.items():
@@ -58,7 +65,10 @@ class TfServing:
     def encode(self, outputs: Outputs, form: str) -> bytes:
         """Write the answer in the form of the request: `predictions` a row each, or `outputs` by name."""
         document = self._rows if form == ROW else self._columns
-        body = dumps(document(outputs, jsonable))
+        if self._plain_output is not None and form == ROW:
+            body = dumps({"predictions": outputs[self._plain_output]})
+        else:
+            body = dumps(document(outputs, jsonable))
         if b"null" in body:  # a value that is not finite, or a text with this word
             body = dumps(document(outputs, with_tokens))
         return body
@@ -83,6 +93,14 @@ class TfServing:
 
     # --- the quick way: numbers only, every key known
 
+    def _read_rows(self, layout: RowLayout, body: bytes) -> Array | None:
+        """The most common request: nothing but `instances`, rows of the one shape that the signature allows."""
+        try:
+            document: Any = self._parser.parse(body)
+            return layout.read(document["instances"], count_lists(body)) if len(document) == 1 else None
+        except _NOT_NUMBERS:
+            return None
+
     def _decode_quickly(self, body: bytes) -> tuple[str, Outputs] | None:
         """What simdjson can read without a doubt; None sends the body to the exact way."""
         try:
@@ -94,9 +112,9 @@ class TfServing:
             except KeyError:
                 node, form, read = document["inputs"], COLUMN, self._columns_quickly
             inputs, lists = read(node)
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError):
+        except _NOT_NUMBERS:
             return None
-        return (form, inputs) if body.count(b"[") == lists else None
+        return (form, inputs) if count_lists(body) == lists else None
 
     def _rows_quickly(self, node: Any) -> tuple[Outputs, int]:
         first = node[0]
@@ -129,8 +147,6 @@ class TfServing:
 
     def _bare_quickly(self, node: Any) -> tuple[Outputs, int]:
         ((name, (rank, numbers)),) = self._numbers.items()  # a ValueError where the model has several inputs
-        if rank == 2 and len(node) == 1:  # a flat row, the most common request: two lists can have no other shape
-            return {name: read_flat(node, numbers)[np.newaxis]}, 2
         stack, count = read_numbers([node], rank, numbers)
         return {name: stack[0]}, count
 
@@ -187,6 +203,26 @@ def _numbers(signature: Signature) -> dict[str, tuple[int, Numbers]]:
     if not all(spec.shape and Numbers.fit(spec.dtype) for spec in signature.inputs):
         return {}
     return {spec.name: (len(spec.shape or ()), Numbers(spec.dtype)) for spec in signature.inputs}
+
+
+def _layout(signature: Signature) -> RowLayout | None:
+    """The layout of the rows, where they are batched and only their number is left to the request."""
+    if len(signature.inputs) != 1 or signature.batch_axis is None:
+        return None
+    (spec,) = signature.inputs
+    if not spec.shape or not Numbers.fit(spec.dtype):
+        return None
+    batch, *row_shape = spec.shape
+    fixed = batch == -1 and row_shape and all(size > 0 for size in row_shape)
+    return RowLayout(spec.name, spec.dtype, tuple(row_shape)) if fixed else None
+
+
+def _plain_output(signature: Signature) -> str | None:
+    """The one output, where its rows go to the encoder as they are."""
+    if len(signature.outputs) != 1 or not signature.outputs[0].shape:
+        return None
+    (spec,) = signature.outputs
+    return None if spec.dtype in ("string", "bfloat16") else spec.name
 
 
 def _check_signature_name(name: Any) -> None:

@@ -73,7 +73,8 @@ class Batcher:
 
     def add(self, request: Request) -> None:
         """Own the request until a batch takes it, `remove` or `expire` gives it back. Raises as `refuse_if_full`."""
-        self.refuse_if_full(request.rows)
+        if self.pending_rows + request.rows > self._queue_rows:
+            self.refuse_if_full(request.rows)
         lane = self._lanes.get(request.group)
         if lane is None:
             lane = self._lanes[request.group] = Lane(request.group)

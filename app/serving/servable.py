@@ -188,6 +188,7 @@ class Servable:
         for (request, start, stop), outcome in outcomes:
             request.compute_seconds += seconds
             request.settle_part(start, stop, outcome)
+        tally.fold_if_long()
 
     def _after(self) -> None:
         """Keep the gauge, the timer and the drain in step with what is owned now."""

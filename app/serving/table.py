@@ -64,9 +64,7 @@ class ServedModel:
 
     def _matching(self, text: str) -> Servable | None:
         """An exact version, or the highest released one that a prefix such as `1` or `1.2` means."""
-        fits = [
-            v for v in self.versions if str(v) == text or (v.prerelease is None and f"{v}.".startswith(f"{text}."))
-        ]
+        fits = [v for v in self.versions if str(v) == text or (v.prerelease is None and f"{v}.".startswith(f"{text}."))]
         return self.versions[max(fits)] if fits else None
 
     def _no_version(self, text: str) -> Exception:
@@ -82,6 +80,8 @@ class ServedModel:
         failures = [f"{s.version}: {s.message}" for s in self.statuses if s.failed]
         if failures:
             return f"model '{self.name}' has no version that could be loaded: {'; '.join(failures)}"
+        if not self.statuses:
+            return f"model '{self.name}' is not in the store yet: publish it, and it will be served"
         return f"model '{self.name}' is loading: try again soon"
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from app.lifespan import Service
 from app.protocols.tfserving_status import metadata, status
@@ -16,7 +16,13 @@ def versions_router(service: Service) -> APIRouter:
     async def list_models() -> dict[str, list[str]]:
         return {"models": sorted(model.name for model in service.table.models.values())}
 
-    @router.get("/v1/models/{model}", summary="State of every version (TensorFlow Serving, KServe)")
+    @router.get("/v1/models/{model}", summary="State of every version, 503 if none can answer (TF Serving, KServe)")
+    async def whole_status(model: str, response: Response) -> dict[str, Any]:
+        served = service.table.model(model)
+        if not served.ready:
+            response.status_code = 503
+        return status(served, None, None)
+
     @router.get("/v1/models/{model}/versions/{version}", summary="State of a version")
     @router.get("/v1/models/{model}/labels/{label}", summary="State of the version under a label")
     async def model_status(model: str, version: str | None = None, label: str | None = None) -> dict[str, Any]:
