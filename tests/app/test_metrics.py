@@ -138,9 +138,11 @@ class Family:
 def test_buckets_count_all_that_is_no_larger(bounds: tuple[float, ...], data: st.DataObject) -> None:
     values = data.draw(st.lists(st.sampled_from(bounds) | st.floats(0, 2000), max_size=50))
     histogram, family = Histogram(bounds), Family()
+    written: Any = family
     for value in values:
         histogram.observe(value)
-    written: Any = family
+        if data.draw(st.booleans()):
+            histogram.add_to(written, ["read in between"])
     histogram.add_to(written, ["a"])
     assert family.labels == ["a"]
     assert [count for _, count in family.buckets] == [sum(v <= bound for v in values) for bound in (*bounds, inf)]
