@@ -1,8 +1,9 @@
 """What is served: models, their versions, their metadata; and the order to look at the store now."""
 
+from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, HTTPException, Response
 
 from app.lifespan import Service
 from app.protocols.tfserving_status import metadata, status
@@ -15,6 +16,10 @@ def versions_router(service: Service) -> APIRouter:
     @router.get("/v1/models", summary="Names of the models that are served (KServe)")
     async def list_models() -> dict[str, list[str]]:
         return {"models": sorted(model.name for model in service.table.models.values())}
+
+    @router.get("/v1/models/{rest:path}:predict", include_in_schema=False)
+    async def predict_by_get() -> None:
+        raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)  # else it would pass for a model of that name
 
     @router.get("/v1/models/{model}", summary="State of every version, 503 if none can answer (TF Serving, KServe)")
     async def whole_status(model: str, response: Response) -> dict[str, Any]:

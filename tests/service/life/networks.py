@@ -55,7 +55,7 @@ def share_of_largest(path: Path) -> Path:
 
 
 def two_by_two(path: Path) -> Path:
-    """`sum = a + b` and `more = a > b`, of float32 and int64 inputs: several inputs, several outputs, several dtypes."""
+    """`sum = a + b` and `more = a > b`, of float32 and int64: several inputs, outputs and dtypes."""
     nodes = [
         helper.make_node("Cast", ["b"], ["b_float"], to=TensorProto.FLOAT),
         helper.make_node("Add", ["a", "b_float"], ["sum"]),
