@@ -42,12 +42,11 @@ async def bring_up(
     variant = record.variants[0]
     loaded = await asyncio.to_thread(_load, store, record, variant, settings, open_engines)
     identity = Identity(record.name, record.version, variant.name, loaded.engine.name, variant.digest)
-    most_rows = min(settings.max_batch_rows, loaded.engine.max_rows or settings.max_batch_rows)
     return Servable(
         identity,
         loaded.engine,
         loaded.runners,
-        QueueLimits(most_rows, settings.queue_rows, settings.max_wait_ms / 1000, settings.deadline_ms / 1000),
+        QueueLimits(loaded.most_rows, settings.queue_rows, settings.max_wait_ms / 1000, settings.deadline_ms / 1000),
         loaded.cost,
         metrics.tally(Key(record.name, record.version, variant.name)),
         batched=loaded.batched,

@@ -41,6 +41,7 @@ def snapshot(
             {Version.parse(key.version): servables[key] for key in of_model if key in servables},
             {label: servables[key] for (owner, label), key in labels.items() if owner == model},
             tuple(_status(key, states, failures, servables) for key in reversed(of_model)),
+            frozenset(label for owner, label in desired.labels if owner == model and (owner, label) not in labels),
         )
     return models
 

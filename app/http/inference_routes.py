@@ -65,6 +65,7 @@ class Target:
 
 # URLs come from clients, so the memory of them is bounded; a server's clients use few.
 _MOST_TARGETS = 4096
+_LONGEST_URL_BYTES = 512
 
 
 class Targets:
@@ -82,8 +83,10 @@ class Targets:
         for route in ROUTES:
             if found := route.pattern.fullmatch(path):
                 parts = {key: value and unquote(value) for key, value in found.groupdict().items()}
-                if len(self._known) >= _MOST_TARGETS:
-                    self._known.clear()
-                target = self._known[url] = Target(route, parts["model"], parts["version"], parts["label"])
+                target = Target(route, parts["model"], parts["version"], parts["label"])
+                if len(url) <= _LONGEST_URL_BYTES:
+                    if len(self._known) >= _MOST_TARGETS:
+                        self._known.clear()
+                    self._known[url] = target
                 return target
         return None

@@ -97,18 +97,19 @@ class Batcher:
         """The most rows that `take` would give from the lane."""
         return min(lane.rows, self._max_rows)
 
-    def take(self, lane: Lane, now: float) -> Batch:
-        """Give away the next batch of the lane.
+    def take(self, lane: Lane, now: float, takers: int = 1) -> Batch:
+        """Give away the next batch of the lane, no more than its share where several takers are idle.
 
         A request is split only when it alone is over the maximum; requests leave in the order they came.
         """
+        most_rows = min(self._max_rows, -(-lane.rows // takers))
         members: list[Member] = []
         rows = 0
         waiting = lane.waiting
         while waiting:
             request = waiting[0]
             left = request.rows - request.taken_rows
-            if members and rows + left > self._max_rows:
+            if members and rows + left > most_rows:
                 break
             size = min(left, self._max_rows)
             if request.taken_rows == 0:
@@ -119,8 +120,9 @@ class Batcher:
             if request.taken_rows < request.rows:
                 break
             waiting.popleft()
-        reason = "full" if waiting or rows >= self._max_rows else "wait" if self._max_wait_seconds else "idle"
         self._forget(lane, rows)
+        would_overflow = bool(waiting) and rows + waiting[0].rows - waiting[0].taken_rows > self._max_rows
+        reason = "full" if would_overflow or rows >= self._max_rows else "wait" if self._max_wait_seconds else "idle"
         return Batch(members, rows, lane.group, reason)
 
     def remove(self, request: Request) -> bool:

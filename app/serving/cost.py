@@ -1,6 +1,7 @@
 """What a batch of some size costs on this machine, as measured: decides whether it is worth a thread."""
 
 from collections.abc import Hashable
+from itertools import islice
 
 # Handing a batch to a worker thread and back costs 100-150 us on a busy core. A batch that runs for less than this
 # bound runs on the event loop itself, which it blocks no longer than a large request's decoding does.
@@ -40,7 +41,7 @@ class CostTable:
         known = self._seconds.get(group)
         if known is None:
             if len(self._seconds) >= MOST_GROUPS:
-                del self._seconds[next(iter(self._seconds))]
+                del self._seconds[next(islice(self._seconds, 1, None))]  # the first one is the warm-up's
             known = self._seconds[group] = {}
         size = rows.bit_length()
         before = known.get(size, seconds)

@@ -4,15 +4,16 @@ Everything here blocks and runs in a thread of its own while the old servable go
 """
 
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from time import perf_counter
 from typing import Protocol
 
 from app.serving.batch import group_of
-from app.serving.cost import CostTable
+from app.serving.cost import LOOP_BOUND_SECONDS, CostTable
 from app.serving.parity import batch_dependence
 from app.settings import ModelSettings
-from engines.engine import Engine, Runner
+from engines.engine import Arrays, Engine, Runner
 from engines.errors import EngineError
 from engines.measure import Measured, Split, choose_split, sample_inputs
 from engines.signature import Signature
@@ -20,9 +21,11 @@ from engines.signature import Signature
 # Time for the N x T probe of a model that this machine has not seen yet.
 PROBE_SECONDS = 1.0
 # Rows that the check of batch mates uses: every power of two up to it, every position.
-_PARITY_ROWS = 8
+_PARITY_ROWS = 4
 # Times a batch of each size is run before its cost is believed; the first one allocates.
 _WARM_RUNS = 3
+# A row must get this much cheaper by joining twice as many.
+_WORTH = 0.97
 
 
 class OpenEngine(Protocol):
@@ -46,6 +49,8 @@ class Loaded:
     engine: Engine
     runners: list[Runner]
     cost: CostTable
+    most_rows: int
+    """How many rows a batch may have: as set, as the engine can, and as was found worth it."""
     batched: bool
     notes: tuple[str, ...]
     split: Split
@@ -66,11 +71,11 @@ def load(
         runners = [engine.runner() for _ in range(split.instances)]
         batched, notes = _may_batch(signature, runners[0])
         most_rows = min(settings.max_batch_rows, engine.max_rows or settings.max_batch_rows) if batched else 1
-        cost = _warm_up(signature, runners, most_rows)
+        cost, most_rows = _warm_up(signature, runners, most_rows)
     except BaseException:
         engine.close()
         raise
-    return Loaded(engine, runners, cost, batched, notes, split)
+    return Loaded(engine, runners, cost, most_rows, batched, notes, split)
 
 
 def _split(
@@ -112,22 +117,32 @@ def _may_batch(signature: Signature, runner: Runner) -> tuple[bool, tuple[str, .
     return True, ()
 
 
-def _warm_up(signature: Signature, runners: list[Runner], most_rows: int) -> CostTable:
-    """Run every runner, and the first one at every power of two of rows, to learn what batches cost."""
+def _warm_up(signature: Signature, runners: list[Runner], most_rows: int) -> tuple[CostTable, int]:
+    """Run every runner, and learn from the first one what batches cost and how many rows are worth joining.
+
+    Sizes double until a row of a larger batch is no cheaper: batches beyond that give no throughput and keep their
+    first rows waiting for the last ones.
+    """
     cost = CostTable()
+    rows, best_rows, best_of_a_row = 1, 1, inf
     try:
         for runner in runners[1:]:
             runner.run(sample_inputs(signature, 1, seed=0))
-        rows = 1
         while rows <= most_rows:
             inputs = sample_inputs(signature, rows, seed=0)
-            group = group_of(inputs) if signature.batch_axis is not None else None
-            for run in range(_WARM_RUNS):
-                started = perf_counter()
-                runners[0].run(inputs)
-                if run:
-                    cost.observe(group, rows, perf_counter() - started)
+            seconds = min(_timed(runners[0], inputs) for _ in range(_WARM_RUNS))
+            cost.observe(group_of(inputs) if signature.batch_axis is not None else None, rows, seconds)
+            if seconds / rows < best_of_a_row * _WORTH:
+                best_rows, best_of_a_row = rows, seconds / rows
+            elif seconds > LOOP_BOUND_SECONDS:
+                return cost, best_rows
             rows *= 2
     except EngineError:
         pass  # made-up rows are refused; real ones will be measured as they come
-    return cost
+    return cost, most_rows
+
+
+def _timed(runner: Runner, inputs: Arrays) -> float:
+    started = perf_counter()
+    runner.run(inputs)
+    return perf_counter() - started

@@ -38,10 +38,10 @@ def batch_dependence(runner: Runner, rows: Arrays) -> str | None:
 
 
 def _difference(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
-    """Largest difference as a share of the largest finite value; 0 or infinity for what is no number."""
+    """Largest difference of floats as a share of the largest finite value; 0 or infinity for what is exact."""
     if one.shape != other.shape:
         return inf
-    if one.dtype.kind in "Ob":
+    if one.dtype.kind in "Obiu":
         return 0.0 if np.array_equal(one, other) else inf
     one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
     differs = (one != other) & ~(np.isnan(one) & np.isnan(other))

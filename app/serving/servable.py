@@ -160,7 +160,8 @@ class Servable:
                 self._run_here(lane, now)
                 now = time.perf_counter()
             else:
-                self._idle.pop().hand(self._batcher.take(lane, now))
+                batch = self._batcher.take(lane, now, takers=len(self._idle))
+                self._idle.pop().hand(batch)
         self._after()
 
     def _run_here(self, lane: Lane, now: float) -> None:
@@ -184,10 +185,15 @@ class Servable:
         tally = self.tally
         tally.releases[batch.reason] += 1
         tally.batch_rows.observe(batch.rows)
-        self.cost.observe(batch.group, batch.rows, seconds)
+        ran_whole = len(outcomes) == len(batch.members)
         for (request, start, stop), outcome in outcomes:
             request.compute_seconds += seconds
             request.settle_part(start, stop, outcome)
+            if isinstance(outcome, Exception):
+                ran_whole = False
+                self._batcher.remove(request)  # what is left of a large request
+        if ran_whole:
+            self.cost.observe(batch.group, batch.rows, seconds)
         tally.fold_if_long()
 
     def _after(self) -> None:

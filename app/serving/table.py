@@ -33,6 +33,8 @@ class ServedModel:
     versions: Mapping[Version, Servable]
     labels: Mapping[str, Servable] = field(default_factory=dict)
     statuses: tuple[VersionStatus, ...] = ()
+    labels_to_come: frozenset[str] = frozenset()
+    """Labels whose version is not loaded, and which had none before."""
 
     @property
     def default(self) -> Servable | None:
@@ -49,6 +51,8 @@ class ServedModel:
         """The servable that a request names. Raises NotReady, LabelNotFound or ModelNotFound."""
         if label is not None:
             found = self.labels.get(label)
+            if found is None and label in self.labels_to_come:
+                raise NotReady(f"what label '{label}' of model '{self.name}' points at is not loaded: try again soon")
             if found is None:
                 known = ", ".join(sorted(self.labels)) or "none"
                 raise LabelNotFound(f"unrecognized version label '{label}' of model '{self.name}': it has {known}")
