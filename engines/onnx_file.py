@@ -13,7 +13,7 @@ from engines.errors import ModelFileError
 from engines.onnx_external import external_files
 from engines.onnx_operators import domain_of, refuse_unknown_operators
 from engines.onnx_signature import signature_of
-from engines.onnx_walk import nodes_of, tensors_of
+from engines.onnx_walk import nodes_of, tensors_of, texts_of
 from engines.signature import Signature
 
 # Protobuf's own bound; what is larger must lie in external data.
@@ -50,10 +50,7 @@ def read_onnx(path: Path) -> OnnxModel:
     outside the folder, and inputs or outputs that are no tensors or of a dtype that is not served. Whether ONNX
     Runtime runs it, only loading shows.
     """
-    try:
-        return _judge(path, _parse(path))
-    except UnicodeDecodeError:  # protobuf hands such a name out only when it is read
-        raise ModelFileError(f"{path.name} holds a name that is not UTF-8: the file is damaged") from None
+    return _judge(path, _parse(path))
 
 
 def _parse(path: Path) -> ModelProto:
@@ -64,6 +61,8 @@ def _parse(path: Path) -> ModelProto:
         raise ModelFileError(f"{path.name} is not an ONNX file: it was cut, or is of another format") from None
     if not model.HasField("graph"):
         raise ModelFileError(f"{path.name} is not an ONNX file: it holds no graph")
+    if not all(isinstance(text, str) for text in texts_of(model)):
+        raise ModelFileError(f"{path.name} holds a name that is not UTF-8: the file is damaged")
     return model
 
 

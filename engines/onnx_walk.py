@@ -1,7 +1,8 @@
-"""Every node and every tensor of an ONNX model, those in subgraphs and functions included."""
+"""Every node, tensor and text of an ONNX model, those in subgraphs and functions included."""
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from typing import Any
 
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
@@ -27,6 +28,16 @@ def tensors_of(model: ModelProto) -> Iterator[TensorProto]:
         yield from _attribute_tensors(function.attribute_proto)
         for node in function.node:
             yield from _attribute_tensors(node.attribute)
+
+
+def texts_of(message: Any) -> Iterator[str | bytes]:
+    """All text fields of a model or of a part of it; protobuf gives bytes where they are not UTF-8."""
+    for field, found in message.ListFields():
+        if field.type == field.TYPE_STRING:
+            yield from [found] if isinstance(found, str | bytes) else found
+        elif field.type == field.TYPE_MESSAGE:
+            for part in [found] if hasattr(found, "ListFields") else found:
+                yield from texts_of(part)
 
 
 def _graph_tensors(graph: GraphProto) -> Iterator[TensorProto]:

@@ -32,8 +32,7 @@ def load(path: Path, signature: Signature, *, instances: int, threads: int) -> "
     With one thread a worker, all workers share a session: it runs in the caller's thread, outside the
     interpreter's lock, and holds the weights once. With more, each has a session and so a thread pool of its own.
     """
-    shared = threads == 1
-    sessions = [_open(path, threads) for _ in range(1 if shared else instances)]
+    sessions = [_open(path, 1)] * instances if threads == 1 else [_open(path, threads) for _ in range(instances)]
     for kind, wanted, found in (
         ("inputs", signature.inputs, sessions[0].get_inputs()),
         ("outputs", signature.outputs, sessions[0].get_outputs()),
@@ -41,7 +40,7 @@ def load(path: Path, signature: Signature, *, instances: int, threads: int) -> "
         names = {tensor.name for tensor in found}
         if names != {spec.name for spec in wanted}:
             raise LoadError(f"the file's {kind} are {sorted(names)}, its signature says {[s.name for s in wanted]}")
-    return OnnxRuntimeEngine(signature, sessions, shared=shared)
+    return OnnxRuntimeEngine(signature, sessions)
 
 
 def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
@@ -66,18 +65,25 @@ class OnnxRuntimeEngine:
     name: str = f"onnxruntime {onnxruntime.__version__}"
     max_rows: int | None = None
 
-    def __init__(self, signature: Signature, sessions: list[onnxruntime.InferenceSession], *, shared: bool) -> None:
+    def __init__(self, signature: Signature, sessions: list[onnxruntime.InferenceSession]) -> None:
+        """`sessions` holds one for each runner, the same one where they share it."""
         self.signature = signature
         self._sessions = sessions
-        self._shared = shared
-        specs = (*signature.inputs, *signature.outputs)
-        self._runner = _OrtValueRunner if any(spec.dtype == "bfloat16" for spec in specs) else _NumpyRunner
+        dtypes = {spec.dtype for spec in signature.inputs}
+        if "bfloat16" not in dtypes.union(spec.dtype for spec in signature.outputs):
+            self._runner: type[_NumpyRunner | _OrtValueRunner] = _NumpyRunner
+        elif "string" not in dtypes:
+            self._runner = _OrtValueRunner
+        else:
+            raise LoadError(
+                "ONNX Runtime takes no text into a model with bfloat16 inputs or outputs; put a Cast to float32 there"
+            )
 
     def runner(self) -> Runner:
-        """A runner on the shared session, or on the next one that is free."""
+        """A runner on the next session that is free."""
         if not self._sessions:
-            raise LoadError("the engine was opened for fewer instances")
-        return self._runner(self.signature, self._sessions[0] if self._shared else self._sessions.pop())
+            raise LoadError("all instances that the engine was opened with have their runner")
+        return self._runner(self.signature, self._sessions.pop())
 
     def close(self) -> None:
         """Let go of the sessions; the last runner frees them."""
