@@ -67,9 +67,9 @@ def _parse(path: Path) -> ModelProto:
 
 
 def _content(path: Path) -> bytes:
-    if not path.is_file():  # a pipe or device would be read for ever
-        raise ModelFileError(f"there is no file {path}")
     try:
+        if not path.is_file():  # a pipe or device would be read for ever
+            raise ModelFileError(f"there is no file {path}")
         if path.stat().st_size > MOST_BYTES:
             raise ModelFileError(f"{path.name} is over 2 GiB; export it with its weights as external data")
         return path.read_bytes()
