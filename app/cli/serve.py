@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 import gc
+import logging
+import os
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,6 +37,9 @@ def serve(flags: dict[str, Any]) -> None:
     listening = _listen(settings)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings, listening))
+    if threading.active_count() > 1:  # a run outlived its drain: its thread would crash in a torn down interpreter
+        logging.shutdown()
+        os._exit(0)
 
 
 def _loop_factory() -> Any:
@@ -92,6 +98,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         greets.cancel()
         for number in (signal.SIGTERM, signal.SIGINT):  # a second signal is for the impatient
             loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)  # at once, not as a KeyboardInterrupt amid the drain
         await service.drain()
         server.should_exit = True
         await serving

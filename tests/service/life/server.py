@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import httpx
 
+from tests.service.wire import Wire
+
 T = TypeVar("T")
 
 OCTET = str(Path(sys.executable).with_name("octet"))
@@ -44,6 +46,7 @@ class Server:
                 stderr=log,
                 env=inherited | environment,
             )
+        self._wires: list[Wire] = []
         self.client = httpx.Client(timeout=PATIENCE_SECONDS)
 
     @property
@@ -105,6 +108,11 @@ class Server:
                 return float(value)
         return 0.0
 
+    def connect(self) -> Wire:
+        """A connection of raw bytes, closed with the server at the latest."""
+        self._wires.append(Wire(self.port))
+        return self._wires[-1]
+
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
@@ -119,6 +127,8 @@ class Server:
 
     def discard(self) -> None:
         """The end, whatever the test left."""
+        for wire in self._wires:
+            wire.socket.close()
         self.client.close()
         if self.process.poll() is None:
             self.process.kill()

@@ -1,0 +1,120 @@
+"""How a server ends: politely at the first signal, within its bounds always, at once at the second."""
+
+import json
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.service.door_models import slow
+from tests.service.life import networks
+from tests.service.life.conftest import Publish, Start
+from tests.service.life.server import OCTET, PATIENCE_SECONDS, eventually
+from tests.service.wire import request
+
+PATH = "/v1/models/m:predict"
+BODY = json.dumps({"instances": [[1, 2]]}).encode()
+# Matrix products that keep `slow` busy far longer than any test waits.
+FOREVER = 10_000_000
+
+
+@pytest.fixture
+def published(tmp_path: Path, publish: Publish) -> None:
+    publish("m", "1.0.0", networks.adds(tmp_path / "one.onnx", 1))
+    publish("slow", "1.0.0", slow(tmp_path / "slow.onnx"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_signal_finishes_what_is_in_flight(number: signal.Signals, published: None, start: Start) -> None:
+    server = start()
+    kept_alive, other, watcher = server.connect(), server.connect(), server.connect()
+    assert kept_alive.ask(request(BODY, PATH)).status == 200
+    assert watcher.ask(request(path="/healthz/ready", method="GET")).status == 200
+    uploading = server.connect().send(request(BODY[:5], PATH, length=len(BODY)))
+    running = server.connect().send(request({"instances": [2000]}, "/v1/models/slow:predict"))
+    assert other.ask(request(BODY, PATH)).status == 200, "the server has seen the two before this one"
+
+    server.signal(number)
+    eventually(lambda: server.log("draining"), "the drain has begun")
+    assert server.log("draining")[0]["in_flight"] == 2
+    ready = watcher.ask(request(path="/healthz/ready", method="GET"))
+    assert (ready.status, ready.json()["draining"]) == (503, True)
+    refused = kept_alive.ask(request(BODY, PATH))
+    assert (refused.status, refused.headers["retry-after"], refused.headers["connection"]) == (503, "5", "close")
+    assert "stopping" in refused.error
+    assert kept_alive.rest() == b""
+    newcomer = server.connect().ask(request(BODY, PATH))
+    assert (newcomer.status, newcomer.headers["connection"]) == (503, "close")
+
+    uploaded = uploading.send(BODY[5:]).answer()
+    assert (uploaded.status, uploaded.json()) == (200, {"predictions": [[2, 3]]})
+    finished = running.answer()
+    assert (finished.status, finished.json()) == (200, {"predictions": [2000]})
+    assert server.exit_code() == 0
+    assert [line["event"] for line in server.log()][-1] == "stopped"
+    assert "Traceback" not in server.log_text
+    for wire in (uploading, running, other, watcher):
+        assert wire.rest() == b""
+
+
+def test_an_idle_server_ends_at_once_with_its_idle_connections(published: None, start: Start) -> None:
+    server = start("--drain-seconds", "3600")
+    idle = server.connect()
+    assert idle.ask(request(BODY, PATH)).status == 200
+    assert server.stop() == 0
+    assert idle.rest() == b""
+
+
+def test_a_client_that_never_ends_its_request_is_waited_for_only_so_long(published: None, start: Start) -> None:
+    server = start("--drain-seconds", "0.2")
+    uploading = server.connect().send(request(BODY[:5], PATH, length=len(BODY)))
+    assert server.connect().ask(request(BODY, PATH)).status == 200
+    assert server.stop() == 0
+    assert server.log("draining")[0]["in_flight"] == 1
+    uploading.rest()
+
+
+def test_a_run_that_never_ends_is_left_behind(published: None, start: Start) -> None:
+    """Its request is answered, its thread goes down with the process."""
+    server = start("--drain-seconds", "0.2")
+    running = server.connect().send(request({"instances": [FOREVER]}, "/v1/models/slow:predict"))
+    assert server.connect().ask(request(BODY, PATH)).status == 200
+    assert server.stop() == 0
+    (late,) = server.log("drain took too long")
+    assert (late["level"], late["model"], late["version"]) == ("warning", "slow", "1.0.0")
+    assert "Traceback" not in server.log_text
+    running.rest()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_second_signal_ends_it_at_once(number: signal.Signals, published: None, start: Start) -> None:
+    server = start("--drain-seconds", "3600")
+    server.connect().send(request({"instances": [FOREVER]}, "/v1/models/slow:predict"))
+    assert server.connect().ask(request(BODY, PATH)).status == 200
+    server.signal(number)
+    eventually(lambda: server.log("draining"), "the drain has begun")
+    server.signal(number)
+    assert server.exit_code() in (-number, 128 + number)
+    assert "Traceback" not in server.log_text
+
+
+def test_a_port_that_is_taken_is_named(published: None, store_folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [OCTET, "serve", "--store", str(store_folder), "--port", str(port)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+    assert ended.returncode == 1
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in ended.stderr
+    assert "choose another --host or --port" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_stopped_server_leaves_nothing_in_the_store(published: None, store_folder: Path, start: Start) -> None:
+    def left() -> list[Path]:
+        return [*(store_folder / "tmp").iterdir(), *store_folder.glob("*-wal"), *store_folder.glob("unfinished*")]
+
+    before = left()
+    assert start().stop() == 0
+    assert left() == before
