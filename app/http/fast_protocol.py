@@ -63,6 +63,11 @@ class FastProtocol(HttpToolsProtocol):
         self._default_headers: list[tuple[bytes, bytes]] | None = None
         self._rendered_default_headers = b""
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._idle_since = self.loop.time()
+        self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._look_whether_idle)
+
     # --- the parser's callbacks, in their order
 
     def on_message_begin(self) -> None:
@@ -192,8 +197,6 @@ class FastProtocol(HttpToolsProtocol):
             self._send_broken()
         else:
             self._idle_since = self.loop.time()
-            if self._idle_timer is None:
-                self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._look_whether_idle)
 
     def _default_head(self) -> bytes:
         """Date and the like, rendered once for each time that uvicorn makes a new list of them."""
@@ -220,11 +223,12 @@ class FastProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _look_whether_idle(self) -> None:
-        """One timer a connection, armed anew for what is left, instead of two timer calls a request."""
-        self._idle_timer = None
-        if self._line or self._open or not self._asgi_is_idle():
-            return  # the next answer arms it
-        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        """One timer a connection, armed anew for what is left, instead of two timer calls a request.
+
+        A connection that never sent a whole head is idle too.
+        """
+        is_busy = self._line or self._open or not self._asgi_is_idle()
+        left = self.timeout_keep_alive if is_busy else self._idle_since + self.timeout_keep_alive - self.loop.time()
         if left > 0:
             self._idle_timer = self.loop.call_later(left, self._look_whether_idle)
         elif self.flow.write_paused:
@@ -254,6 +258,10 @@ class FastProtocol(HttpToolsProtocol):
         super().resume_writing()
         if len(self._line) < _MOST_PIPELINED and self._held is None:
             self.flow.resume_reading()
+
+    def on_response_complete(self) -> None:
+        self._idle_since = self.loop.time()
+        super().on_response_complete()
 
     def shutdown(self) -> None:
         """Finish the line, then close."""
