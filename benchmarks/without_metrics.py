@@ -3,6 +3,17 @@
 from app import metrics
 from app.cli.main import main
 
+
+class Deaf(metrics.Histogram):
+    """A histogram that takes nothing in."""
+
+    __slots__ = ()
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        super().__init__(bounds)
+        self.observe = lambda _: None
+
+
 if __name__ == "__main__":
-    metrics.Histogram.observe = lambda self, value: None  # type: ignore[method-assign]
+    metrics.Histogram = Deaf  # type: ignore[misc]
     main()
