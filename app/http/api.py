@@ -19,7 +19,7 @@ from model_store.errors import StoreError
 
 def make_api(service: Service) -> FastAPI:
     """The control plane of one service. `/docs` brings its scripts along, so it works without the internet."""
-    api = FastAPIOffline(title="Octet", version=service.version, redoc_url=None)
+    api = FastAPIOffline(title="Octet", version=service.version, redoc_url=None, redirect_slashes=False)
     api.include_router(health_router(service))
     api.include_router(versions_router(service))
     api.add_exception_handler(HTTPException, _unrouted)

@@ -59,7 +59,6 @@ class FastProtocol(HttpToolsProtocol):
         self._idle_since = 0.0
         self._is_stopping = False
         self._is_broken = False
-        self._discarded_bytes = 0
         self._default_headers: list[tuple[bytes, bytes]] | None = None
         self._rendered_default_headers = b""
 
@@ -88,13 +87,10 @@ class FastProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        call = self._open
-        if call is None:
+        if self._open is None:
             super().on_body(body)
-        elif not call.feed(body):
-            self._discarded_bytes += len(body)
-            if self._discarded_bytes > self._service.max_body_bytes:
-                self.transport.abort()
+        else:
+            self._open.feed(body)  # an answered one drops it, so that its client can read why
 
     def on_message_complete(self) -> None:
         self._is_between_messages = True
@@ -136,7 +132,6 @@ class FastProtocol(HttpToolsProtocol):
         if len(self._line) >= _MOST_PIPELINED:
             self.flow.pause_reading()
         self._open = call
-        self._discarded_bytes = 0
         call.admit()
 
     def data_received(self, data: bytes) -> None:
@@ -152,6 +147,7 @@ class FastProtocol(HttpToolsProtocol):
                     call.submit(data[end:])
                 return
             self._head_bytes = head_bytes
+        self._idle_since = self.loop.time()
         super().data_received(data)
         self._head_bytes = None
         unread = self._open
@@ -225,9 +221,9 @@ class FastProtocol(HttpToolsProtocol):
     def _look_whether_idle(self) -> None:
         """One timer a connection, armed anew for what is left, instead of two timer calls a request.
 
-        A connection that never sent a whole head is idle too.
+        A client that owes a whole head, or the body of a request that is answered, is idle too.
         """
-        is_busy = self._line or self._open or not self._asgi_is_idle()
+        is_busy = self._line or not self._asgi_is_idle()
         left = self.timeout_keep_alive if is_busy else self._idle_since + self.timeout_keep_alive - self.loop.time()
         if left > 0:
             self._idle_timer = self.loop.call_later(left, self._look_whether_idle)
@@ -238,11 +234,30 @@ class FastProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """What follows on this connection is no HTTP: say so after the answers that are still due, and close."""
+        if self._is_broken:
+            return
         self._is_broken = True
         self._is_between_messages = False
         self.flow.pause_reading()
-        if not self._line:
+        call, self._open = self._open, None
+        if call is not None and self._line and self._line[-1][0] is call:
+            self._line[-1] = (call, False)
+            call.break_off()  # its own answer says so
+        elif (self._asgi_is_idle() or self._asgi_breaks_off()) and not self._line:
             self._send_broken()
+
+    def _asgi_breaks_off(self) -> bool:
+        """Give up the last ASGI request if it is its body that broke off; whether none is left to be answered."""
+        cycle = self.cycle
+        if not cycle.more_body:
+            return False
+        cycle.disconnected = True
+        cycle.message_event.set()
+        if self.pipeline:
+            self.pipeline.popleft()
+            return False
+        self._held = None
+        return True
 
     def _send_broken(self) -> None:
         error = Malformed("this is not an HTTP/1.1 request: the connection is closed")
@@ -260,8 +275,12 @@ class FastProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def on_response_complete(self) -> None:
+        """ASGI has answered; uvicorn starts the next of the requests that wait in its own line."""
         self._idle_since = self.loop.time()
+        was_last = not self.pipeline
         super().on_response_complete()
+        if self._is_broken and was_last:
+            self._send_broken()
 
     def shutdown(self) -> None:
         """Finish the line, then close."""

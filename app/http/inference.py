@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import orjson
 
-from app.errors import INTERNAL, Cancelled, DeadlineExceeded, Draining, rule_for, text_for
+from app.errors import INTERNAL, Cancelled, DeadlineExceeded, Draining, Malformed, rule_for, text_for
 from app.http.body import too_large, unpack
 from app.http.head import Head
 from app.http.inference_routes import Target
@@ -130,11 +130,18 @@ class Call:
                 DeadlineExceeded("the body did not arrive in time: allow more (X-Request-Timeout-Ms, deadline_ms)")
             )
 
+    def break_off(self) -> None:
+        """What came instead of the rest of the body is no HTTP."""
+        if self.response is None:
+            self._refuse(Malformed("the body breaks off into what is no HTTP/1.1: the connection is closed"))
+
     def cancel(self) -> None:
         """The client went away. The response that is made all the same is for the log and the counters."""
         if self._request is not None and self.servable is not None:
             self.servable.cancel(self._request)
         elif self.response is None:
+            if self.servable is not None:
+                self.servable.tally.cancelled += 1
             self._refuse(Cancelled("the client closed the connection before its request was complete"))
 
     def _unpacked(self, future: "asyncio.Future[bytes]") -> None:

@@ -63,6 +63,7 @@ class Target:
         return self._servable, self._codec
 
 
+_END_OF_PATH = re.compile(rb"[?#]")
 # URLs come from clients, so the memory of them is bounded; a server's clients use few.
 _MOST_TARGETS = 4096
 _LONGEST_URL_BYTES = 512
@@ -79,7 +80,7 @@ class Targets:
         return self._known.get(url) or self._parse(url)
 
     def _parse(self, url: bytes) -> Target | None:
-        path = url.partition(b"?")[0].decode("latin-1")
+        path = _END_OF_PATH.split(url, 1)[0].decode("latin-1")
         for route in ROUTES:
             if found := route.pattern.fullmatch(path):
                 parts = {key: value and unquote(value) for key, value in found.groupdict().items()}

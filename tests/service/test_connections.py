@@ -1,0 +1,215 @@
+"""What HTTP promises of a connection, seen on the socket."""
+
+import gzip
+
+import psutil
+import pytest
+
+from tests.service.conftest import Serve
+from tests.service.door_cases import LIMIT_BYTES, ROWS, model
+from tests.service.process import Octet
+from tests.service.wire import PREDICT, Wire, chunked, request
+
+LIVE = request(b"", "/healthz/live", method="GET")
+GARBAGE = b"ROWS, PLEASE\r\n\r\n"
+
+
+def rows(number: int) -> bytes:
+    """A request whose answer tells which one it was."""
+    return request({"instances": [[number, number]]})
+
+
+def answer_to(number: int) -> dict[str, list[list[int]]]:
+    return {"predictions": [[2 * number, 2 * number]]}
+
+
+def lasting(products: int) -> bytes:
+    """A request that takes its time, more the more products."""
+    return request({"instances": [products]}, model("slow"))
+
+
+def assert_closed(wire: Wire) -> None:
+    assert wire.rest() == b""
+
+
+def test_pipelined_requests_are_answered_in_order(server: Octet) -> None:
+    """Slow and quick ones, errors, chunks, and requests that the framework answers."""
+    with server.connect() as wire:
+        wire.send(
+            lasting(300) + rows(1) + LIVE + request(b"{") + chunked([b'{"instances":', b" [[3, 3]]}"])
+            + request(b"", model("none")) + lasting(20) + LIVE + LIVE + rows(4)
+        )  # fmt: skip
+        answers = [wire.answer() for _ in range(10)]
+        assert [answer.status for answer in answers] == [200, 200, 200, 400, 200, 404, 200, 200, 200, 200]
+        assert [answers[i].json() for i in (0, 1, 2, 4, 6, 9)] == [
+            {"predictions": [300]}, answer_to(1), {"status": "alive"},
+            answer_to(3), {"predictions": [20]}, answer_to(4),
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 7, 64, 1000, 1 << 20])
+def test_more_pipelined_requests_than_are_taken_up_at_once(server: Octet, piece_bytes: int) -> None:
+    """In whatever pieces they arrive. Each tenth one is the framework's."""
+    stream = lasting(100) + b"".join(LIVE if number % 10 == 9 else rows(number) for number in range(50))
+    with server.connect() as wire:
+        wire.send(*(stream[at : at + piece_bytes] for at in range(0, len(stream), piece_bytes)))
+        assert wire.answer().json() == {"predictions": [100]}
+        for number in range(50):
+            assert wire.answer().json() == ({"status": "alive"} if number % 10 == 9 else answer_to(number))
+
+
+def test_one_connection_serves_many_requests_one_after_the_other(server: Octet) -> None:
+    with server.connect() as wire:
+        for number in range(100):
+            assert wire.ask(rows(number)).json() == answer_to(number)
+            assert wire.ask(LIVE).status == 200
+
+
+@pytest.mark.parametrize("first", [rows(1), LIVE, request(b"{"), lasting(100)], ids=["rows", "live", "error", "slow"])
+@pytest.mark.parametrize("then", [rows(2) + LIVE, GARBAGE], ids=["more", "garbage"])
+def test_nothing_is_answered_after_connection_close(server: Octet, first: bytes, then: bytes) -> None:
+    closing = first.replace(b"host: test", b"host: test\r\nconnection: close")
+    with server.connect() as wire:
+        answer = wire.ask(closing + then)
+        assert answer.headers["connection"] == "close"
+        assert_closed(wire)
+
+
+@pytest.mark.parametrize(
+    "valid",
+    [rows(1), LIVE, request(b"{"), lasting(100), rows(1) + LIVE, LIVE + rows(1), lasting(50) + LIVE + LIVE + rows(1)],
+    ids=["rows", "live", "error", "slow", "rows, live", "live, rows", "four"],
+)
+def test_garbage_is_refused_after_what_came_before_it_is_answered(server: Octet, valid: bytes) -> None:
+    with server.connect() as wire:
+        wire.send(valid + GARBAGE)
+        for _ in range(valid.count(b"HTTP/1.1")):
+            assert "connection" not in wire.answer().headers
+        refusal = wire.answer()
+        assert (refusal.status, refusal.headers["connection"]) == (400, "close")
+        assert "HTTP" in refusal.error
+        assert_closed(wire)
+
+
+@pytest.mark.parametrize("path", [PREDICT, model("none"), "/v1/store:refresh"])
+def test_a_body_that_breaks_off_into_garbage_is_refused_at_once(server: Octet, path: str) -> None:
+    """Not when its time is over."""
+    broken = request(b"", path, "transfer-encoding: chunked", length=-1) + b"2\r\n{ no chunk follows"
+    with server.connect() as wire:
+        wire.send(broken)
+        if path == model("none"):
+            assert wire.answer().status == 404, "known from the head"
+        answer = wire.answer()
+        assert (answer.status, answer.headers["connection"]) == (400, "close")
+        assert_closed(wire)
+
+
+@pytest.mark.parametrize("path", [PREDICT, "/v1/store:refresh"])
+@pytest.mark.parametrize(
+    "before", [lasting(100) + rows(1), LIVE + LIVE, rows(1) + LIVE], ids=["calls", "asgi", "mixed"]
+)
+def test_a_body_that_breaks_off_behind_others(server: Octet, before: bytes, path: str) -> None:
+    broken = request(b"", path, "transfer-encoding: chunked", length=-1) + b"2\r\n{ no chunk follows"
+    with server.connect() as wire:
+        wire.send(before + broken)
+        assert [wire.answer().status for _ in range(3)] == [200, 200, 400]
+        assert_closed(wire)
+
+
+def test_an_idle_connection_is_closed_and_a_busy_one_is_not(serve: Serve) -> None:
+    octet = serve("--keep-alive-seconds", "1")
+    with octet.connect() as idle, octet.connect() as asgi, octet.connect() as busy:
+        idle.ask(rows(1))
+        asgi.ask(LIVE)
+        busy.send(lasting(6000))
+        assert_closed(idle)
+        assert_closed(asgi)
+        assert busy.answer().json() == {"predictions": [6000]}, "longer than the keep-alive time"
+        assert_closed(busy)
+
+
+@pytest.mark.parametrize("path", [PREDICT, model("none")])
+def test_a_connection_whose_body_never_comes_is_closed(serve: Serve, path: str) -> None:
+    """Its request is answered at its deadline, or at once where it can be refused; then it is idle."""
+    octet = serve("--keep-alive-seconds", "1")
+    with octet.connect() as wire:
+        answer = wire.ask(request(b"", path, "x-request-timeout-ms: 20", length=10))
+        assert answer.status == (504 if path == PREDICT else 404)
+        assert_closed(wire)
+
+
+def test_a_body_over_the_limit_is_refused_before_it_is_read(server: Octet) -> None:
+    with server.connect() as wire:
+        answer = wire.ask(request(b"", length=LIMIT_BYTES + 1))
+        assert answer.status == 413
+        assert f"{LIMIT_BYTES} bytes" in answer.error
+
+
+def test_a_client_that_sends_its_whole_large_body_first_can_read_why_it_is_refused(server: Octet) -> None:
+    with server.connect() as wire:
+        assert wire.ask(request(b" " * (8 * LIMIT_BYTES))).status == 413
+        assert wire.ask(rows(1)).json() == answer_to(1)
+
+
+def test_chunks_and_gzip_that_grow_over_the_limit(server: Octet) -> None:
+    with server.connect() as wire:
+        wire.send(chunked([b" " * 100_000] * 3))
+        assert wire.answer().status == 413
+        bomb = gzip.compress(bytes(50 << 20))
+        assert wire.ask(request(bomb, PREDICT, "content-encoding: gzip")).status == 413
+        assert wire.ask(rows(1)).json() == answer_to(1)
+
+
+def test_a_client_that_expects_to_be_asked_for_its_body(server: Octet) -> None:
+    head = request(b"", PREDICT, "expect: 100-continue", length=30)
+    with server.connect() as wire:
+        assert wire.ask(head).status == 100
+        assert wire.ask(b'{"instances": [[1, 2], [3,4]]}').status == 200
+        assert wire.ask(head.replace(b"double", b"nobody")).status == 404, "needs no body for that"
+
+
+def test_a_client_that_never_reads_its_answers_holds_up_itself_alone(serve: Serve) -> None:
+    """The server stops reading from it, so that the socket's buffers fill and it cannot send on."""
+    server = serve("--queue-rows", "100000")
+    process = psutil.Process(server.pid)
+    stream = memoryview(request({"instances": [[1, 2]] * 1000}) * 5000)
+    before = process.memory_info().rss
+    with server.connect() as deaf, server.connect() as other:
+        deaf.socket.setblocking(False)
+        full = 0
+        while full < 5:
+            try:
+                stream = stream[deaf.socket.send(stream) :]
+                assert stream, "the server read it all"
+                full = 0
+            except BlockingIOError:
+                full += 1
+                assert other.ask(lasting(50)).json() == {"predictions": [50]}
+        assert process.memory_info().rss - before < 20 << 20
+
+
+def test_a_client_that_vanishes_amid_its_body_leaves_nothing_behind(server: Octet) -> None:
+    before = server.sample('octet_cancelled_total{model="double"')
+    with server.connect() as other:
+        gone = server.connect()
+        gone.send(request(ROWS)[:-5])
+        other.ask(rows(1))
+        gone.vanish()
+        server.until('octet_cancelled_total{model="double"', lambda value: value == before + 1)
+        assert other.ask(rows(2)).json() == answer_to(2)
+
+
+def test_a_client_that_vanishes_while_it_waits_leaves_the_queue(server: Octet) -> None:
+    waiting, cancelled = 'octet_pending_rows{model="slow"', 'octet_cancelled_total{model="slow"'
+    before = server.sample(cancelled)
+    with server.connect() as running, server.connect() as neighbour:
+        running.send(lasting(3000))
+        server.until('octet_pending_rows{model="slow"', lambda value: value == 0)
+        gone = server.connect().send(lasting(7) + lasting(8))
+        neighbour.send(lasting(9))
+        server.until(waiting, lambda value: value == 3)
+        gone.vanish()
+        server.until(waiting, lambda value: value == 1)
+        assert server.sample(cancelled) == before + 2
+        assert running.answer().json() == {"predictions": [3000]}
+        assert neighbour.answer().json() == {"predictions": [9]}
