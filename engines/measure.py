@@ -1,8 +1,8 @@
 """What a loaded variant costs on this machine, and how its workers share the cores best."""
 
 import json
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from statistics import median
 from time import perf_counter
@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from engines.engine import Arrays, Engine
+from engines.engine import Arrays, Engine, Runner
+from engines.errors import InputRefused, RunError
 from engines.signature import NUMPY_DTYPES, Signature, TensorSpec
 
 # Size of a made-up input along a dynamic dimension that is not the batch.
@@ -19,6 +20,8 @@ DYNAMIC_SIZE = 8
 _WORTH = 1.03
 # A run this short is decided by the interpreter's lock and not by the split, so one thread each it is.
 _TINY_SECONDS = 0.0002
+# Runs that a split must have time for to be measured rather than guessed.
+_LEAST_RUNS = 4
 # Longest that one split is measured; a tiny model has shown itself long before.
 _MOST_SECONDS = 0.25
 
@@ -73,63 +76,76 @@ def best(tried: Sequence[Measurement]) -> Split:
     return min(near, key=lambda one: one.lone_seconds).split
 
 
-def choose_split(load: Callable[[Split], Engine], cores: int, budget_seconds: float) -> Measured:
-    """Try the splits of the cores on made-up rows, within the budget as a whole; raises what `load` and a run raise.
+def choose_split(
+    load: Callable[[Split], Engine], cores: int, budget_seconds: float, clock: Callable[[], float] = perf_counter
+) -> Measured:
+    """Try the splits of the cores on made-up rows, within the budget as a whole; raises what `load` raises.
 
-    One thread each is tried first, and is the answer for a tiny model, and for one so slow that the budget ends there.
+    One thread each is tried first, and is the answer for a tiny model, for one so slow that the budget ends there, and
+    for one that refuses made-up rows.
     """
-    began = perf_counter()
+    end = clock() + budget_seconds
     tried: list[Measurement] = []
     candidates = splits(cores)
+    session_seconds = 0.0
     for left, split in zip(range(len(candidates), 0, -1), candidates, strict=True):
-        remaining = began + budget_seconds - perf_counter()
-        if tried and (tried[0].lone_seconds < _TINY_SECONDS or remaining < 2 * left * tried[0].lone_seconds):
+        started = clock()
+        if tried and not _is_worth(split, tried[0].lone_seconds, session_seconds, (end - started) / left):
             break
         engine = load(split)
         try:
-            tried.append(_measure(engine, split, min(_MOST_SECONDS, remaining / left)))
+            session_seconds = session_seconds or clock() - started
+            tried.append(_measure(engine, split, min(_MOST_SECONDS, (end - clock()) / left), clock))
+        except (InputRefused, RunError):
+            break
         finally:
             engine.close()
-    return Measured(best(tried), tuple(tried))
+    return Measured(best(tried) if tried else candidates[0], tuple(tried))
 
 
-def _measure(engine: Engine, split: Split, budget_seconds: float) -> Measurement:
+def _is_worth(split: Split, lone_seconds: float, session_seconds: float, budget_seconds: float) -> bool:
+    """Whether a further split is worth trying: the model is not tiny, and loading and a few runs fit the budget."""
+    return (
+        lone_seconds >= _TINY_SECONDS
+        and split.instances * session_seconds + _LEAST_RUNS * lone_seconds <= budget_seconds
+    )
+
+
+def _measure(engine: Engine, split: Split, budget_seconds: float, clock: Callable[[], float]) -> Measurement:
     inputs = sample_inputs(engine.signature, 1, seed=0)
     runners = [engine.runner() for _ in range(split.instances)]
-    for runner in runners:
-        runner.run(inputs)  # the first run allocates
-    lone = median(_timed_runs(lambda: runners[0].run(inputs), budget_seconds / 3, least=2))
-    counts = [0] * len(runners)
-    failures: list[BaseException] = []
-    began = perf_counter()
-    end = began + budget_seconds * 2 / 3
-
-    def work(index: int) -> None:
-        try:
-            while not counts[index] or perf_counter() < end:
-                runners[index].run(inputs)
-                counts[index] += 1
-        except BaseException as error:  # noqa: BLE001  raised again below, in the caller's thread
-            failures.append(error)
-
-    threads = [threading.Thread(target=work, args=(index,)) for index in range(len(runners))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
-    return Measurement(split, sum(counts) / (perf_counter() - began), lone)
+    runs = [_seconds(runners[0], inputs, clock)]  # the first run allocates, and is all that a slow model gets
+    if runs[0] * _LEAST_RUNS > budget_seconds:
+        return Measurement(split, split.instances / runs[0], runs[0])
+    end = clock() + budget_seconds / 3
+    runs = [_seconds(runners[0], inputs, clock)]
+    while clock() < end:
+        runs.append(_seconds(runners[0], inputs, clock))
+    return Measurement(split, _runs_per_second(runners, inputs, budget_seconds * 2 / 3, clock), median(runs))
 
 
-def _timed_runs(run: Callable[[], Any], budget_seconds: float, least: int) -> Iterator[float]:
-    end = perf_counter() + budget_seconds
-    count = 0
-    while count < least or perf_counter() < end:
-        started = perf_counter()
-        run()
-        yield perf_counter() - started
-        count += 1
+def _seconds(runner: Runner, inputs: Arrays, clock: Callable[[], float]) -> float:
+    started = clock()
+    runner.run(inputs)
+    return clock() - started
+
+
+def _runs_per_second(
+    runners: Sequence[Runner], inputs: Arrays, budget_seconds: float, clock: Callable[[], float]
+) -> float:
+    """Of all runners together, each in a thread of its own. Raises what a run raises."""
+    began = clock()
+
+    def work(runner: Runner) -> int:
+        count = 0
+        while not count or clock() < began + budget_seconds:
+            runner.run(inputs)
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(len(runners)) as pool:
+        total = sum(pool.map(work, runners))
+    return total / (clock() - began)
 
 
 def sample_inputs(signature: Signature, rows: int, seed: int) -> Arrays:

@@ -12,6 +12,7 @@ from onnx import GraphProto, ModelProto, TensorProto
 from engines.errors import ModelFileError
 from engines.onnx_external import external_files
 from engines.onnx_operators import domain_of, refuse_unknown_operators
+from engines.onnx_shapes import inferred_outputs
 from engines.onnx_signature import signature_of
 from engines.onnx_walk import nodes_of, tensors_of, texts_of
 from engines.signature import Signature
@@ -81,7 +82,10 @@ def _judge(path: Path, model: ModelProto) -> OnnxModel:
     refuse_unknown_operators(model)
     external = external_files(model, path.parent)
     variant = _variant(model)
-    _infer_shapes(model)
+    if not all(_is_told(value) for value in model.graph.output):
+        outputs = inferred_outputs(path)
+        model.graph.ClearField("output")
+        model.graph.output.extend(outputs)
     signature = signature_of(model.graph)
     _check(model)
     opsets = {domain_of(entry.domain): entry.version for entry in model.opset_import}
@@ -98,18 +102,6 @@ def _variant(model: ModelProto) -> str:
             size, variant = _WEIGHTS[tensor.data_type]
             held[variant] += math.prod(tensor.dims, start=float(size))
     return max(held, key=lambda variant: held[variant], default="fp32")
-
-
-def _infer_shapes(model: ModelProto) -> None:
-    """Fill in, in place, what the outputs leave open and the operators tell."""
-    if all(_is_told(value) for value in model.graph.output):
-        return
-    try:
-        inferred = onnx.shape_inference.infer_shapes(model)
-    except Exception as error:  # noqa: BLE001  its errors share no base class
-        raise ModelFileError(f"the model's shapes contradict each other: {_one_line(error)}") from None
-    model.graph.ClearField("output")
-    model.graph.output.extend(inferred.graph.output)
 
 
 def _is_told(value: onnx.ValueInfoProto) -> bool:

@@ -168,6 +168,5 @@ class _Failing:
 @pytest.mark.parametrize("good_runs", [0, 1, 2, 4, 5])
 def test_a_failing_run_ends_the_measuring_and_frees_the_engine(good_runs: int) -> None:
     engine = _Failing(Signature((), (), None), good_runs)
-    with pytest.raises(RunError, match="out of order"):
-        choose_split(lambda _: engine, cores=2, budget_seconds=0.0)
+    assert choose_split(lambda _: engine, cores=2, budget_seconds=1.0) == Measured(Split(2, 1), ())
     assert engine.closed
