@@ -147,6 +147,8 @@ class Servable:
         """An engine that still runs is not freed: better a leak than a crash of the process."""
         if all(worker.join(_JOIN_SECONDS) for worker in self._workers):
             self._engine.close()
+            self._idle.clear()  # the runners go with their workers, and with the runners what the engine holds
+            self._workers.clear()
 
     def _look(self) -> None:
         """Release every batch that may be released now."""

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from tests.service.wire import Wire
+from tests.service.wire import Wire, request
 
 T = TypeVar("T")
 
@@ -30,6 +30,12 @@ def eventually(look: Callable[[], T], what: str, seconds: float = PATIENCE_SECON
         assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
         time.sleep(0.02)
     return seen
+
+
+def alive(wire: Wire) -> Wire:
+    """Once this is answered, the server has read what was sent to it before on connections that it had taken up."""
+    assert wire.ask(request(path="/healthz/live", method="GET")).status == 200
+    return wire
 
 
 class Server:
@@ -109,9 +115,9 @@ class Server:
         return 0.0
 
     def connect(self) -> Wire:
-        """A connection of raw bytes, closed with the server at the latest."""
+        """A connection of raw bytes that the server has taken up. It is closed with the server at the latest."""
         self._wires.append(Wire(self.port))
-        return self._wires[-1]
+        return alive(self._wires[-1])
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)

@@ -11,7 +11,7 @@ import pytest
 from tests.service.door_models import slow
 from tests.service.life import networks
 from tests.service.life.conftest import Publish, Start
-from tests.service.life.server import OCTET, PATIENCE_SECONDS, eventually
+from tests.service.life.server import OCTET, PATIENCE_SECONDS, alive, eventually
 from tests.service.wire import request
 
 PATH = "/v1/models/m:predict"
@@ -29,12 +29,11 @@ def published(tmp_path: Path, publish: Publish) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_first_signal_finishes_what_is_in_flight(number: signal.Signals, published: None, start: Start) -> None:
     server = start()
-    kept_alive, other, watcher = server.connect(), server.connect(), server.connect()
+    kept_alive, newcomer, watcher = server.connect(), server.connect(), server.connect()
     assert kept_alive.ask(request(BODY, PATH)).status == 200
-    assert watcher.ask(request(path="/healthz/ready", method="GET")).status == 200
     uploading = server.connect().send(request(BODY[:5], PATH, length=len(BODY)))
     running = server.connect().send(request({"instances": [2000]}, "/v1/models/slow:predict"))
-    assert other.ask(request(BODY, PATH)).status == 200, "the server has seen the two before this one"
+    alive(watcher)
 
     server.signal(number)
     eventually(lambda: server.log("draining"), "the drain has begun")
@@ -45,8 +44,8 @@ def test_the_first_signal_finishes_what_is_in_flight(number: signal.Signals, pub
     assert (refused.status, refused.headers["retry-after"], refused.headers["connection"]) == (503, "5", "close")
     assert "stopping" in refused.error
     assert kept_alive.rest() == b""
-    newcomer = server.connect().ask(request(BODY, PATH))
-    assert (newcomer.status, newcomer.headers["connection"]) == (503, "close")
+    first = newcomer.ask(request(BODY, PATH))
+    assert (first.status, first.headers["connection"]) == (503, "close")
 
     uploaded = uploading.send(BODY[5:]).answer()
     assert (uploaded.status, uploaded.json()) == (200, {"predictions": [[2, 3]]})
@@ -55,7 +54,7 @@ def test_the_first_signal_finishes_what_is_in_flight(number: signal.Signals, pub
     assert server.exit_code() == 0
     assert [line["event"] for line in server.log()][-1] == "stopped"
     assert "Traceback" not in server.log_text
-    for wire in (uploading, running, other, watcher):
+    for wire in (uploading, running, watcher):
         assert wire.rest() == b""
 
 
@@ -70,7 +69,7 @@ def test_an_idle_server_ends_at_once_with_its_idle_connections(published: None, 
 def test_a_client_that_never_ends_its_request_is_waited_for_only_so_long(published: None, start: Start) -> None:
     server = start("--drain-seconds", "0.2")
     uploading = server.connect().send(request(BODY[:5], PATH, length=len(BODY)))
-    assert server.connect().ask(request(BODY, PATH)).status == 200
+    alive(server.connect())
     assert server.stop() == 0
     assert server.log("draining")[0]["in_flight"] == 1
     uploading.rest()
@@ -80,7 +79,7 @@ def test_a_run_that_never_ends_is_left_behind(published: None, start: Start) -> 
     """Its request is answered, its thread goes down with the process."""
     server = start("--drain-seconds", "0.2")
     running = server.connect().send(request({"instances": [FOREVER]}, "/v1/models/slow:predict"))
-    assert server.connect().ask(request(BODY, PATH)).status == 200
+    alive(server.connect())
     assert server.stop() == 0
     (late,) = server.log("drain took too long")
     assert (late["level"], late["model"], late["version"]) == ("warning", "slow", "1.0.0")
@@ -92,7 +91,7 @@ def test_a_run_that_never_ends_is_left_behind(published: None, start: Start) -> 
 def test_the_second_signal_ends_it_at_once(number: signal.Signals, published: None, start: Start) -> None:
     server = start("--drain-seconds", "3600")
     server.connect().send(request({"instances": [FOREVER]}, "/v1/models/slow:predict"))
-    assert server.connect().ask(request(BODY, PATH)).status == 200
+    alive(server.connect())
     server.signal(number)
     eventually(lambda: server.log("draining"), "the drain has begun")
     server.signal(number)
