@@ -39,9 +39,9 @@ class Engine(Protocol):
     """
 
     def runner(self) -> Runner:
-        """What one more worker runs batches with. Raises LoadError when no further one fits."""
+        """What one more worker runs batches with. Raises LoadError when no further one fits, and after `close`."""
         ...
 
     def close(self) -> None:
-        """Free what the engine holds. No runner may be running or run again."""
+        """Free what the engine holds; a second time does nothing. No runner may be running or run again."""
         ...
