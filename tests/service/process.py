@@ -10,9 +10,11 @@ from pathlib import Path
 
 import httpx
 
+from tests.service.door_cases import lasting
 from tests.service.wire import PATIENCE_SECONDS, Wire
 
 FAST_DOOR = (str(Path(sys.executable).with_name("octet")),)
+WAITING = 'octet_pending_rows{model="slow"'
 # What `octet serve` does where the installed uvicorn is none that the fast door knows.
 ASGI_DOOR = (
     sys.executable,
@@ -61,6 +63,11 @@ class Octet:
         end = time.monotonic() + PATIENCE_SECONDS
         while not is_reached(value := self.sample(series)):
             assert time.monotonic() < end, f"{series} is {value}"
+
+    def keep_busy(self, wire: Wire, products: int = 5000) -> None:
+        """Have the worker of `slow` run the first of two requests, and the second wait; batches are of one row here."""
+        wire.send(lasting(products) + lasting(0))
+        self.until(WAITING, lambda rows: rows == 1)
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)

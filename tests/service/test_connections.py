@@ -6,8 +6,8 @@ import psutil
 import pytest
 
 from tests.service.conftest import Serve
-from tests.service.door_cases import LIMIT_BYTES, ROWS, model
-from tests.service.process import Octet
+from tests.service.door_cases import LIMIT_BYTES, ROWS, lasting, model
+from tests.service.process import WAITING, Octet
 from tests.service.wire import PREDICT, Wire, chunked, request
 
 LIVE = request(b"", "/healthz/live", method="GET")
@@ -21,11 +21,6 @@ def rows(number: int) -> bytes:
 
 def answer_to(number: int) -> dict[str, list[list[int]]]:
     return {"predictions": [[2 * number, 2 * number]]}
-
-
-def lasting(products: int) -> bytes:
-    """A request that takes its time, more the more products."""
-    return request({"instances": [products]}, model("slow"))
 
 
 def assert_closed(wire: Wire) -> None:
@@ -199,17 +194,15 @@ def test_a_client_that_vanishes_amid_its_body_leaves_nothing_behind(server: Octe
         assert other.ask(rows(2)).json() == answer_to(2)
 
 
-def test_a_client_that_vanishes_while_it_waits_leaves_the_queue(server: Octet) -> None:
-    waiting, cancelled = 'octet_pending_rows{model="slow"', 'octet_cancelled_total{model="slow"'
-    before = server.sample(cancelled)
-    with server.connect() as running, server.connect() as neighbour:
-        running.send(lasting(3000))
-        server.until('octet_pending_rows{model="slow"', lambda value: value == 0)
-        gone = server.connect().send(lasting(7) + lasting(8))
+def test_a_client_that_vanishes_while_it_waits_leaves_the_queue(serve: Serve) -> None:
+    octet = serve("--max-batch-rows", "1")
+    with octet.connect() as running, octet.connect() as neighbour:
+        octet.keep_busy(running)
+        gone = octet.connect().send(lasting(7) + lasting(8))
         neighbour.send(lasting(9))
-        server.until(waiting, lambda value: value == 3)
+        octet.until(WAITING, lambda rows: rows == 4)
         gone.vanish()
-        server.until(waiting, lambda value: value == 1)
-        assert server.sample(cancelled) == before + 2
-        assert running.answer().json() == {"predictions": [3000]}
+        octet.until(WAITING, lambda rows: rows == 2)
+        assert octet.sample('octet_cancelled_total{model="slow"') == 2
+        assert [running.answer().json(), running.answer().json()] == [{"predictions": [5000]}, {"predictions": [0]}]
         assert neighbour.answer().json() == {"predictions": [9]}

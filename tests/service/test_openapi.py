@@ -1,0 +1,101 @@
+"""The OpenAPI document and its page, as a server gives them."""
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import Any
+
+import httpx
+import pytest
+
+from app.errors import RULES
+from app.http.inference_routes import ROUTES
+from tests.service.process import Octet
+
+TEMPLATES = [template for route in ROUTES for template in route.templates]
+# The client that it is written for is gone.
+UNREAD = 499
+
+
+@pytest.fixture(scope="module")
+def document(server: Octet) -> dict[str, Any]:
+    answer = httpx.get(f"{server.url}/openapi.json")
+    assert answer.status_code == 200
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            yield path, operation
+
+
+def references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from references(child)
+
+
+def test_it_is_an_openapi_document(document: dict[str, Any]) -> None:
+    assert re.fullmatch(r"3\.1\.\d+", document["openapi"])
+    assert {"title", "version"} <= set(document["info"])
+    for path, operation in operations(document):
+        named = {one["name"] for one in operation.get("parameters", ()) if one["in"] == "path"}
+        assert named == set(re.findall(r"{(\w+)}", path)), path
+        assert all(one["required"] for one in operation.get("parameters", ()) if one["in"] == "path")
+        assert operation["responses"]
+        assert all(
+            re.fullmatch(r"[1-5]\d\d", code) and one["description"] for code, one in operation["responses"].items()
+        )
+    ids = [operation["operationId"] for _, operation in operations(document)]
+    assert len(ids) == len(set(ids))
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    for reference in references(document):
+        node: Any = document
+        for key in reference.removeprefix("#/").split("/"):
+            node = node[key]
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_every_inference_path_is_there_with_every_error(document: dict[str, Any], template: str) -> None:
+    operation = document["paths"][template]["post"]
+    errors = {str(rule.status) for rule in RULES.values() if rule.status != UNREAD}
+    assert set(operation["responses"]) == errors | {"200"}
+    assert operation["requestBody"]["required"]
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_documented_path_is_served(server: Octet, template: str) -> None:
+    path = template.format(model="double", version="1.2.3", label="stable")
+    assert httpx.post(server.url + path, json={"instances": [[1, 2]]}).json() == {"predictions": [[2, 4]]}
+
+
+class Sources(HTMLParser):
+    """Where a page takes its scripts, styles and pictures from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value for name, value in attrs if name in ("src", "href") and value]
+
+
+def test_the_page_loads_nothing_from_elsewhere(server: Octet) -> None:
+    page = httpx.get(f"{server.url}/docs")
+    assert page.status_code == 200
+    sources = Sources()
+    sources.feed(page.text)
+    assert len(sources.found) >= 2
+    for source in sources.found:
+        assert source.startswith("/"), source
+        assert not source.startswith("//"), source
+        assert httpx.get(server.url + source).status_code == 200, source
+    assert not re.search(r"https?://", page.text)
