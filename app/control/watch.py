@@ -63,7 +63,7 @@ class Watch:
             self._refreshes_seen = asked
             self._act()
             if State.LOADING not in self._states.values():
-                self._table.complete = True
+                self._table.complete = self._revision is not None
                 async with self._refreshed:
                     self._refreshes_done = asked
                     self._refreshed.notify_all()

@@ -57,6 +57,9 @@ def test_a_corrupt_version_leaves_the_old_one_serving_until_it_is_mended(
 
     server.refresh()
     assert server.sample('octet_model_load_failures_total{model="m",version="1.1.0"}') == 2, "a refresh tries again"
+    store.retire("m", "1.0.0")
+    server.refresh()
+    assert answering(server, "m") == "1.0.0", "it stays as long as nothing can take its place"
     blob.write_bytes(sound)
     server.refresh()
     assert (answering(server, "m"), answering(server, "m/labels/stable")) == ("1.1.0", "1.1.0")
