@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from math import ceil
 from typing import Any
 
 import click
@@ -90,7 +91,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                timeout_keep_alive=round(settings.keep_alive_seconds),
+                timeout_keep_alive=ceil(settings.keep_alive_seconds),
                 timeout_graceful_shutdown=1 + round(settings.drain_seconds),
             )
         )

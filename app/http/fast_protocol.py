@@ -9,6 +9,7 @@ It leans on uvicorn's httptools protocol from the inside; `fits` says whether th
 """
 
 import asyncio
+import re
 from collections import deque
 from typing import Any
 
@@ -26,6 +27,9 @@ _UVICORN = "0.54."
 _NEEDED = ("on_message_begin", "on_headers_complete", "on_body", "on_message_complete", "_start_asgi_task", "shutdown")
 # Requests of one connection that are taken up before the first is answered; what comes beyond waits in the socket.
 _MOST_PIPELINED = 16
+# An offer to change the protocol may be ignored (RFC 9110, 7.8). The parser does not: it drops the request's body.
+# Java's HttpClient offers HTTP/2 with every first request.
+_UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
 # An answer that closes the connection is readable for this long while the client still sends its body.
 _LINGER_SECONDS = 2.0
 
@@ -147,6 +151,8 @@ class FastProtocol(HttpToolsProtocol):
                     call.submit(data[end:])
                 return
             self._head_bytes = head_bytes
+            if _UPGRADE.search(head_bytes):
+                data = _UPGRADE.sub(b"", head_bytes) + data[end:]
         self._idle_since = self.loop.time()
         super().data_received(data)
         self._head_bytes = None

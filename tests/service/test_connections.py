@@ -112,7 +112,7 @@ def test_a_body_that_breaks_off_behind_others(server: Octet, before: bytes, path
 
 
 def test_an_idle_connection_is_closed_and_a_busy_one_is_not(serve: Serve) -> None:
-    octet = serve("--keep-alive-seconds", "1")
+    octet = serve("--keep-alive-seconds", "0.2")  # uvicorn counts whole seconds; none would close at once
     with octet.connect() as idle, octet.connect() as asgi, octet.connect() as busy:
         idle.ask(rows(1))
         asgi.ask(LIVE)
@@ -152,6 +152,16 @@ def test_chunks_and_gzip_that_grow_over_the_limit(server: Octet) -> None:
         assert wire.answer().status == 413
         bomb = gzip.compress(bytes(50 << 20))
         assert wire.ask(request(bomb, PREDICT, "content-encoding: gzip")).status == 413
+        assert wire.ask(rows(1)).json() == answer_to(1)
+
+
+@pytest.mark.parametrize("path", [PREDICT, "/v1/store:refresh"])
+def test_an_offer_to_change_the_protocol_is_passed_over(server: Octet, path: str) -> None:
+    """Made as Java's HttpClient does, which sends the body all the same."""
+    offer = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk")
+    with server.connect() as wire:
+        for pieces in ((request(ROWS, path, *offer),), (request(b"", path, *offer, length=34), request(ROWS)[-34:])):
+            assert wire.send(*pieces).answer().status == 200
         assert wire.ask(rows(1)).json() == answer_to(1)
 
 
