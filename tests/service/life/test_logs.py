@@ -1,7 +1,9 @@
 """What a server says: its log lines, its greeting, and the line to try that stands in it."""
 
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,20 @@ def test_the_console_form_is_for_people(published: None, start: Start) -> None:
     assert "\x1b[" not in server.log_text, "colours are for terminals"
     with pytest.raises(json.JSONDecodeError):
         json.loads(first)
+
+
+def test_a_terminal_gets_colours_without_being_asked() -> None:
+    ours, its = os.openpty()
+    says = "from app.logs import set_up_logs; import structlog; set_up_logs('info', 'auto'); "
+    says += "structlog.get_logger('octet').info('hello', model='m')"
+    try:
+        subprocess.run([sys.executable, "-c", says], stderr=its, timeout=30, check=True)
+        shown = os.read(ours, 4096).decode()
+    finally:
+        os.close(its)
+        os.close(ours)
+    assert "hello" in shown
+    assert "\x1b[" in shown
 
 
 def curl_line(server: Server) -> str:
