@@ -63,6 +63,8 @@ class FastProtocol(HttpToolsProtocol):
         self._idle_since = 0.0
         self._is_stopping = False
         self._is_broken = False
+        self._lingers = False
+        """Whether the last answer is sent and only the rest of its request is still read."""
         self._default_headers: list[tuple[bytes, bytes]] | None = None
         self._rendered_default_headers = b""
 
@@ -108,6 +110,8 @@ class FastProtocol(HttpToolsProtocol):
             self._body_timer.cancel()
             self._body_timer = None
         call.finish()
+        if self._lingers:
+            self.transport.close()
 
     # --- calls
 
@@ -220,6 +224,7 @@ class FastProtocol(HttpToolsProtocol):
     def _close_after(self, call: Call) -> None:
         """Close, but let a client that still sends its body read the answer first."""
         if call is self._open:
+            self._lingers = True
             self.loop.call_later(_LINGER_SECONDS, self.transport.close)
         else:
             self.transport.close()

@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from tests.service.conftest import Serve
-from tests.service.door_cases import LIMIT_BYTES, ROWS, lasting, model
+from tests.service.door_cases import GZIPPED, LIMIT_BYTES, ROWS, lasting, model
 from tests.service.process import WAITING, Octet
 from tests.service.wire import PREDICT, Wire, chunked, request
 
@@ -31,13 +31,14 @@ def test_pipelined_requests_are_answered_in_order(server: Octet) -> None:
     """Slow and quick ones, errors, chunks, and requests that the framework answers."""
     with server.connect() as wire:
         wire.send(
-            lasting(300) + rows(1) + LIVE + request(b"{") + chunked([b'{"instances":', b" [[3, 3]]}"])
+            lasting(300) + request(GZIPPED, PREDICT, "content-encoding: gzip") + rows(1) + LIVE + request(b"{")
+            + chunked([b'{"instances":', b" [[3, 3]]}"])
             + request(b"", model("none")) + lasting(20) + LIVE + LIVE + rows(4)
         )  # fmt: skip
-        answers = [wire.answer() for _ in range(10)]
-        assert [answer.status for answer in answers] == [200, 200, 200, 400, 200, 404, 200, 200, 200, 200]
-        assert [answers[i].json() for i in (0, 1, 2, 4, 6, 9)] == [
-            {"predictions": [300]}, answer_to(1), {"status": "alive"},
+        answers = [wire.answer() for _ in range(11)]
+        assert [answer.status for answer in answers] == [200, 200, 200, 200, 400, 200, 404, 200, 200, 200, 200]
+        assert [answers[i].json() for i in (0, 1, 2, 3, 5, 7, 10)] == [
+            {"predictions": [300]}, {"predictions": [[2, 4], [7, -8]]}, answer_to(1), {"status": "alive"},
             answer_to(3), {"predictions": [20]}, answer_to(4),
         ]  # fmt: skip
 
@@ -67,6 +68,15 @@ def test_nothing_is_answered_after_connection_close(server: Octet, first: bytes,
     with server.connect() as wire:
         answer = wire.ask(closing + then)
         assert answer.headers["connection"] == "close"
+        assert_closed(wire)
+
+
+def test_a_body_still_on_its_way_is_no_new_request_after_connection_close(server: Octet) -> None:
+    """It is read to its end, so that the answer is not lost to a reset; what follows it is not."""
+    with server.connect() as wire:
+        answer = wire.ask(request(b"", model("none"), "connection: close", length=10_000))
+        assert (answer.status, answer.headers["connection"]) == (404, "close")
+        wire.send(b" " * 9_000, b" " * 1_000, rows(2))
         assert_closed(wire)
 
 
