@@ -7,17 +7,18 @@ instead of raising (a Split of two outputs that says it has one, to name one).
 import signal
 import subprocess
 import sys
+from typing import NoReturn
 
 from engines.errors import ModelFileError
 
 _MOST_SECONDS = 120
-_REFUSED = 1  # what `sys.exit` with words exits with
+_REFUSED = 3  # not 1, with which Python ends after an exception that nobody foresaw
 
 
 def run_apart(module: str, argument: str, stdin: bytes = b"") -> bytes:
     """What `python -m MODULE ARGUMENT` writes to its standard output.
 
-    Raises ModelFileError: with the words that the module gave to `sys.exit`, or saying how its process ended.
+    Raises ModelFileError: with the words that the module gave to `refuse`, or saying how its process ended.
     """
     command = [sys.executable, "-P", "-m", module, argument]  # -P: the current folder may have an `engines` of its own
     try:
@@ -32,6 +33,12 @@ def run_apart(module: str, argument: str, stdin: bytes = b"") -> bytes:
             "export it again"
         )
     return done.stdout
+
+
+def refuse(words: str) -> NoReturn:
+    """Called in the other process: the file is no good, for this reason."""
+    print(words, file=sys.stderr)  # noqa: T201
+    sys.exit(_REFUSED)
 
 
 def _ending(code: int) -> str:

@@ -19,6 +19,7 @@ _BFLOAT16 = 16  # TensorProto.BFLOAT16; numpy has no such type, so these tensors
 # Only what ends the process: every other failure is raised too, and a client's bad values shall not fill the log.
 _ONLY_FATAL = 4
 
+_NO_MEMORY = re.compile(r"AllocateRaw|bad_alloc|[Aa]llocate memory")
 _STATUS = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _FILE = re.compile(r"^Load model from .*? failed:")
 _NODE = re.compile(r"Non-zero status code returned while running (\w+) node\. Name:'(.*?)' Status Message: ")
@@ -139,7 +140,9 @@ def _to_array(value: onnxruntime.OrtValue) -> Array:
 
 
 def _run_error(error: Exception) -> InputRefused | RunError:
-    if isinstance(error, ort_errors.InvalidArgument | UnicodeEncodeError):  # the latter for half a surrogate pair
+    """Who is at fault. What a node cannot do with what came, it could do with other input: it was tried at loading."""
+    by_a_node = "while running" in str(error) and not _NO_MEMORY.search(str(error))
+    if by_a_node or isinstance(error, ort_errors.InvalidArgument | UnicodeEncodeError):  # half a surrogate pair
         return InputRefused(f"the model refused these values: {_message(error)}")
     return RunError(f"ONNX Runtime failed while running: {_message(error)}")
 

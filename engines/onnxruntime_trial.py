@@ -5,7 +5,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from engines.apart import run_apart
+from engines.apart import refuse, run_apart
 from engines.errors import EngineError, LoadError
 from engines.measure import sample_inputs
 from engines.onnxruntime_engine import load
@@ -26,7 +26,7 @@ def main() -> None:
     try:
         engine = load(Path(sys.argv[1]), signature, instances=1, threads=1)
     except LoadError as error:
-        sys.exit(str(error))
+        refuse(str(error))
     with suppress(EngineError):
         engine.runner().run(sample_inputs(signature, 1, seed=0))
 

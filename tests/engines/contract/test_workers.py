@@ -99,11 +99,21 @@ def test_half_a_surrogate_pair_is_no_text(open_engine: Open) -> None:
 
 
 def test_a_run_that_fails_is_not_the_callers_fault_and_the_next_one_runs(open_engine: Open) -> None:
+    inputs = [value("x", "float32", ["N"]), value("s", "int64", [2])]
+    expand = model([node("Expand", ["x", "s"], ["y"])], inputs, [value("y", "float32", [None, None])])
+    runner = open_engine(expand).runner()
+    one = np.ones(1, np.float32)
+    with pytest.raises(RunError, match=r"memory|Alloc"):
+        runner.run({"x": one, "s": np.array([1 << 24, 1 << 24])})
+    assert runner.run({"x": one, "s": np.array([1, 2])})["y"].tolist() == [[1, 1]]
+
+
+def test_shapes_that_do_not_fit_together_are_the_callers_fault(open_engine: Open) -> None:
     shapes = [value("x", "float32", ["N", "K"]), value("z", "float32", ["M", "L"])]
     matmul = model([node("MatMul", ["x", "z"], ["y"])], shapes, [value("y", "float32", ["N", "L"])])
     runner = open_engine(matmul).runner()
     one, three = np.ones((1, 1), np.float32), np.ones((3, 3), np.float32)
-    with pytest.raises(RunError):
+    with pytest.raises(InputRefused, match="dimension"):
         runner.run({"x": one, "z": three})
     assert runner.run({"x": three, "z": three})["y"].tolist() == [[3, 3, 3]] * 3
 
