@@ -92,7 +92,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
                 proxy_headers=False,
                 server_header=False,
                 timeout_keep_alive=ceil(settings.keep_alive_seconds),
-                timeout_graceful_shutdown=1 + round(settings.drain_seconds),
+                timeout_graceful_shutdown=1,  # inference was drained before; what is left is the control plane's
             )
         )
         stopping = asyncio.Event()

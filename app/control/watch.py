@@ -23,6 +23,10 @@ from model_store.records import VersionRecord
 from model_store.store import Store
 
 
+# A closing service was drained before; what runs still is out of time.
+_CLOSING_SECONDS = 0.1
+
+
 class Watch:
     """The servables of one process, by version, and the task that tends them."""
 
@@ -85,7 +89,7 @@ class Watch:
     async def close(self) -> None:
         """Drain and free every servable; call after `run` ended."""
         await asyncio.gather(*self._steps, return_exceptions=True)
-        await asyncio.gather(*map(self._retire, self._servables.values()))
+        await asyncio.gather(*(self._retire(servable, _CLOSING_SECONDS) for servable in self._servables.values()))
 
     async def _sleep(self) -> None:
         try:
@@ -155,13 +159,13 @@ class Watch:
         self._wake.set()
 
     async def _unload(self, key: VersionKey, servable: Servable) -> None:
-        await self._retire(servable)
+        await self._retire(servable, self._settings.drain_seconds)
         del self._states[key]
         self._log.info("version is unloaded", model=servable.identity.model, version=servable.identity.version)
         self._wake.set()
 
-    async def _retire(self, servable: Servable) -> None:
-        if not await servable.drain(self._settings.drain_seconds):
+    async def _retire(self, servable: Servable, drain_seconds: float) -> None:
+        if not await servable.drain(drain_seconds):
             self._log.warning("drain took too long", model=servable.identity.model, version=servable.identity.version)
         await servable.close()
         self._metrics.loaded.pop(servable.tally.key, None)
