@@ -24,7 +24,10 @@ from app.http.inference_routes import Target
 
 _UVICORN = "0.54."
 # What uvicorn's protocol must offer for this one to stand on it.
-_NEEDED = ("on_message_begin", "on_headers_complete", "on_body", "on_message_complete", "_start_asgi_task", "shutdown")
+_NEEDED = (
+    *("on_message_begin", "on_headers_complete", "on_body", "on_message_complete"),
+    *("_start_asgi_task", "on_response_complete", "send_400_response", "_unset_keepalive_if_required", "shutdown"),
+)
 # Requests of one connection that are taken up before the first is answered; what comes beyond waits in the socket.
 _MOST_PIPELINED = 16
 # An offer to change the protocol may be ignored (RFC 9110, 7.8). The parser does not: it drops the request's body.
