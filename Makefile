@@ -30,7 +30,7 @@ demo: install  ## Publish the digits model into ./store and serve it on 127.0.0.
 # ---- check
 
 .PHONY: test
-test: promtool lint  ## Run every check: style, types, imports, tests
+test: promtool curl lint  ## Run every check: style, types, imports, tests
 	@$(BIN)/python -m pytest
 
 .PHONY: lint
@@ -50,6 +50,10 @@ bench: install wrk  ## Measure speed and print what was reached (BENCH=--quick f
 	@$(BIN)/python -m benchmarks.bench $(BENCH)
 
 # ---- keep
+
+.PHONY: docs
+docs: install  ## Write anew what the documentation takes from the code
+	@$(BIN)/python -m docs.generate
 
 .PHONY: lock
 lock: build/lock/bin/uv  ## Choose anew the versions in requirements/*.txt
@@ -86,10 +90,11 @@ clean:  ## Remove .venv, build outputs and caches; the store stays
 	@touch $@
 
 # Debian packages, looked for only when a target needs them.
-.PHONY: promtool wrk
+.PHONY: curl promtool wrk
+curl: package = curl
 promtool: package = prometheus
 wrk: package = wrk
-promtool wrk:
+curl promtool wrk:
 	@command -v $@ >/dev/null || { \
 		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { \
 			echo "$@ is missing; on Debian: sudo apt-get install $(package)" >&2; exit 1; }; \
