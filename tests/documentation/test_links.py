@@ -12,9 +12,10 @@ import pytest
 from tests.documentation.pages import PAGES, ROOT, name_of, prose
 
 FOLDERS = (".ci", "app", "benchmarks", "docs", "engines", "examples", "model_store", "requirements", "tests")
+TOP = [*ROOT.glob("*.md"), *ROOT.glob("*.toml"), ROOT / "Makefile", ROOT / ".gitignore"]
 FILES = sorted(
     path
-    for path in [*ROOT.iterdir(), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*"))]
+    for path in [*TOP, *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*"))]
     if path.is_file() and path.suffix not in (".pyc", ".onnx", ".npz")
 )
 

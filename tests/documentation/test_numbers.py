@@ -1,5 +1,10 @@
 """Numbers that pages tell in prose are the ones in the code."""
 
+import json
+import re
+
+import numpy as np
+
 from app.metrics import ROWS_BUCKETS, SECONDS_BUCKETS
 from app.serving.cost import LOOP_BOUND_SECONDS
 from app.settings import Settings
@@ -40,3 +45,11 @@ def test_the_bound_of_a_batch_on_the_loop_is_the_one_of_the_cost_table() -> None
 def test_the_decision_on_batches_tells_their_default() -> None:
     page = "docs/decisions/003-the-largest-useful-batch-is-measured.md"
     assert f"`max_batch_rows` is {default('max_batch_rows'):.0f} by default" in words(page)
+
+
+def test_the_request_of_the_readme_is_a_seven_of_the_test_set() -> None:
+    (body,) = re.findall(r"-d '(.*?)'", (ROOT / "README.md").read_text("utf-8"))
+    test = np.load(ROOT / "examples" / "digits" / "test.npz")
+    assert np.array_equal(json.loads(body)["instances"], test["image"][:1])
+    assert test["labels"][0] == 7
+    assert body in (ROOT / "docs" / "serving.md").read_text("utf-8")
