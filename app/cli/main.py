@@ -50,7 +50,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
               help="Print the version and stop.")  # fmt: skip
 def octet() -> None:
-    """Octet serves quantized ONNX models over REST."""
+    """Octet serves ONNX models over REST."""
 
 
 def main() -> None:

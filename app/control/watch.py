@@ -22,7 +22,6 @@ from app.settings import Settings
 from model_store.records import VersionRecord
 from model_store.store import Store
 
-
 # A closing service was drained before; what runs still is out of time.
 _CLOSING_SECONDS = 0.1
 

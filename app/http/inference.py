@@ -18,7 +18,6 @@ from app.http.body import too_large, unpack
 from app.http.head import Head
 from app.http.inference_routes import Target
 from app.lifespan import Service
-from app.metrics import Tally
 from app.serving.request import Outcome, Request
 from app.serving.servable import Servable
 
@@ -52,6 +51,7 @@ class Call:
         "_service",
         "_size_bytes",
         "_started",
+        "_tally",
         "_target",
         "request_id",
         "response",
@@ -68,6 +68,7 @@ class Call:
         self._size_bytes = 0
         self._request: Request | None = None
         self.servable: Servable | None = None
+        self._tally = service.metrics.unserved
         self.response: Response | None = None
         self.request_id = service.request_id(head.request_id)
         service.call_opened()
@@ -80,6 +81,7 @@ class Call:
                 raise head.fault
             servable, self._codec = self._target.resolve(service.table)
             self.servable = servable
+            self._tally = servable.tally
             if head.length_bytes is not None and head.length_bytes > service.max_body_bytes:
                 raise too_large(service.max_body_bytes)
             allowed = servable.limits.deadline_seconds
@@ -158,6 +160,7 @@ class Call:
             assert self.servable is not None
             if self.servable.draining:  # replaced while the body came in
                 self.servable, self._codec = self._target.resolve(self._service.table)
+                self._tally = self.servable.tally
             decoded = self._codec.decode(body)
             self._form = decoded.form
             now = time.perf_counter()
@@ -187,7 +190,7 @@ class Call:
             self.request_id,
             len(body),
         )
-        tally = self.servable.tally
+        tally = self._tally
         tally.queue.observe(request.queue_seconds)
         tally.compute.observe(request.compute_seconds)
         self._respond(Response(200, head, body))
@@ -198,21 +201,18 @@ class Call:
             self._service.log.error("request failed", request_id=self.request_id.decode(), exc_info=error)
         self._service.metrics.rejected[rule.code] += 1
         self._respond(error_response(error, self.request_id, close=isinstance(error, Draining)))
-        self._tally().fold_if_long()
+        self._tally.fold_if_long()
 
     def _respond(self, response: Response) -> None:
         self.response = response
         self._service.call_answered()
         seconds = time.perf_counter() - self._started
-        tally = self._tally()
+        tally = self._tally
         tally.requests[response.status] += 1
         tally.duration.observe(seconds)
         if self._service.logs_requests:
             self._log(response, seconds)
         self._answered(self)
-
-    def _tally(self) -> Tally:
-        return self._service.metrics.unserved if self.servable is None else self.servable.tally
 
     def _log(self, response: Response, seconds: float) -> None:
         identity = self.servable.identity if self.servable is not None else None

@@ -1,6 +1,7 @@
 """A batch through an engine: join the members' rows, run once, give each member its own rows back."""
 
 from collections.abc import Hashable, Sequence
+from itertools import accumulate, pairwise
 from typing import Protocol
 
 import numpy as np
@@ -35,8 +36,12 @@ class Rows:
     def join(self, members: Sequence[Member]) -> Outputs:
         if len(members) == 1 and members[0].stop - members[0].start == members[0].request.rows:
             return members[0].request.inputs
-        names = members[0].request.inputs
-        return {name: np.concatenate([m.request.inputs[name][m.start : m.stop] for m in members]) for name in names}
+        return {
+            name: np.concatenate(
+                [r.inputs[name] if stop - start == r.rows else r.inputs[name][start:stop] for r, start, stop in members]
+            )
+            for name in members[0].request.inputs
+        }
 
     def split(self, members: Sequence[Member], rows: int, outputs: Outputs) -> list[Outcome]:
         for name, array in outputs.items():
@@ -47,13 +52,11 @@ class Rows:
                 )
         if len(members) == 1:
             return [outputs]
-        offset = 0
-        parts: list[Outcome] = []
-        for member in members:
-            end = offset + member.stop - member.start
-            parts.append({name: array[offset:end] for name, array in outputs.items()})
-            offset = end
-        return parts
+        bounds = pairwise(accumulate((stop - start for _, start, stop in members), initial=0))
+        if len(outputs) == 1:  # the common one, told cheaply
+            ((name, array),) = outputs.items()
+            return [{name: array[start:stop]} for start, stop in bounds]
+        return [{name: array[start:stop] for name, array in outputs.items()} for start, stop in bounds]
 
 
 class Whole:

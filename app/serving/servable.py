@@ -237,7 +237,7 @@ class Servable:
 
 
 def _too_late(request: Request) -> DeadlineExceeded:
+    allowed_ms = max(0.0, request.deadline - request.arrived) * 1000
     return DeadlineExceeded(
-        f"no answer within {(request.deadline - request.arrived) * 1000:.0f} ms: send fewer rows, "
-        "or allow more time (X-Request-Timeout-Ms, deadline_ms)"
+        f"no answer within {allowed_ms:.0f} ms: send fewer rows, or allow more time (X-Request-Timeout-Ms, deadline_ms)"
     )
