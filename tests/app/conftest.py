@@ -4,9 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from app.metrics import Key, Tally
 from app.serving.cost import CostTable
@@ -14,6 +12,7 @@ from app.serving.servable import Identity, QueueLimits, Servable
 from engines.measure import Split
 from engines.onnxruntime_engine import load
 from engines.signature import Signature, TensorSpec
+from tests import graphs
 
 DOUBLING = Signature((TensorSpec("x", "float32", (-1, 2)),), (TensorSpec("y", "float32", (-1, 2)),), 0)
 LIMITS = QueueLimits(max_batch_rows=8, queue_rows=64, max_wait_seconds=0.0, deadline_seconds=10.0)
@@ -24,15 +23,7 @@ MakeServable = Callable[..., Servable]
 @pytest.fixture
 def doubling(tmp_path: Path) -> Path:
     """An ONNX file with `y = x + x`, of the signature DOUBLING."""
-    graph = helper.make_graph(
-        [helper.make_node("Add", ["x", "x"], ["y"])],
-        "doubling",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 2])],
-    )
-    path = tmp_path / "doubling.onnx"
-    onnx.save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]), path)
-    return path
+    return graphs.save(graphs.doubling(), tmp_path / "doubling.onnx")
 
 
 @pytest.fixture

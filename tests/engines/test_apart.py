@@ -12,7 +12,7 @@ from engines.errors import ModelFileError
 from engines.onnx_file import read_onnx
 from engines.onnxruntime_trial import prove_it_loads
 from engines.signature import Signature, TensorSpec
-from tests.engines.graphs import gather, identity, model, node, value, with_external
+from tests.graphs import gather, identity, model, node, value, with_external
 
 FATAL = Signature(
     (TensorSpec("x", "float32", (4,)),), (TensorSpec("y", "float32", (2,)), TensorSpec("z", "float32", (2,))), None
@@ -69,7 +69,7 @@ def test_what_onnx_runtime_cannot_load_is_refused_in_its_words(path: Path) -> No
 
 def test_that_made_up_rows_are_refused_is_no_reason(path: Path) -> None:
     made = gather()
-    made.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.empty(0, np.float32), "w"))
+    made.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.empty(0, np.float32), "table"))
     onnx.save(made, path)
     prove_it_loads(path, read_onnx(path).signature)
 

@@ -14,7 +14,7 @@ from engines.errors import LoadError
 from engines.measure import Measured, Split, best, choose_split
 from engines.onnx_file import read_onnx
 from engines.onnxruntime_engine import load
-from tests.engines.graphs import identity, model, node, value
+from tests.graphs import identity, model, node, value
 
 
 class Bench:

@@ -7,7 +7,7 @@ import pytest
 from engines.errors import ModelFileError
 from engines.onnx_file import read_onnx
 from engines.onnxruntime_engine import load
-from tests.engines.graphs import model, node, value, with_external
+from tests.graphs import model, node, value, with_external
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from onnx import ModelProto, helper
 from engines.errors import ModelFileError
 from engines.onnx_file import read_onnx
 from engines.signature import NUMPY_DTYPES
-from tests.engines.graphs import identity, model, node, value, with_external
+from tests.graphs import identity, model, node, value, with_external
 
 
 def rich() -> ModelProto:

@@ -5,7 +5,7 @@ from onnx import FunctionProto, ModelProto, NodeProto, helper
 
 from engines.errors import ModelFileError
 from engines.onnx_operators import refuse_unknown_operators
-from tests.engines.graphs import model, node, value
+from tests.graphs import model, node, value
 
 OURS = {"ours": 1}
 

@@ -9,7 +9,7 @@ from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 from engines.errors import ModelFileError
 from engines.onnx_file import read_onnx
 from engines.signature import NUMPY_DTYPES, Signature, TensorSpec
-from tests.engines.graphs import identity, model, node, value
+from tests.graphs import identity, model, node, value
 
 Shape = list[int | str | None] | None
 

@@ -11,7 +11,7 @@ from engines.engine import Engine
 from engines.errors import InputRefused, LoadError
 from engines.onnx_file import read_onnx
 from engines.onnxruntime_engine import load
-from tests.engines.graphs import gather, identity, model, node, value
+from tests.graphs import gather, identity, model, node, value
 
 
 def opened(made: ModelProto, path: Path) -> Engine:
@@ -31,7 +31,7 @@ def test_text_beside_bfloat16_is_refused_at_loading(tmp_path: Path) -> None:
 
 def test_a_refusal_names_the_node_and_no_place_in_a_source_file(tmp_path: Path) -> None:
     with pytest.raises(InputRefused) as refused:
-        opened(gather(), tmp_path / "m.onnx").runner().run({"i": np.array([7])})
+        opened(gather(), tmp_path / "m.onnx").runner().run({"x": np.array([7])})
     assert str(refused.value) == (
         "the model refused these values: Gather node '': indices element out of data bounds, idx=7 must be within "
         "the inclusive range [-3,2]"
@@ -66,5 +66,5 @@ def test_a_failed_load_tells_the_cause_and_neither_path_nor_source_file(tmp_path
 def test_refused_values_leave_no_line_in_the_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     runner = opened(gather(), tmp_path / "m.onnx").runner()
     with pytest.raises(InputRefused):
-        runner.run({"i": np.array([7])})
+        runner.run({"x": np.array([7])})
     assert capfd.readouterr() == ("", "")

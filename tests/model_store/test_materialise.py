@@ -6,12 +6,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from model_store.errors import Corrupt, NotFound
 from model_store.manifest import Metadata
 from model_store.records import NewVersion
 from model_store.store import Store
+from tests.graphs import linear
 from tests.model_store.conftest import MakeVersion
 
 
@@ -24,14 +24,8 @@ def damage(path: Path) -> None:
 
 
 def test_a_model_with_external_data_runs_from_its_view(store: Store, tmp_path: Path) -> None:
-    weights = numpy_helper.from_array(np.eye(4, dtype=np.float32), "w")
-    node = helper.make_node("MatMul", ["x", "w"], ["y"])
-    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 4]) for name in "xy")
-    model = helper.make_model(
-        helper.make_graph([node], "g", [x], [y], [weights]), opset_imports=[helper.make_opsetid("", 17)], ir_version=10
-    )
     source = tmp_path / "mine.onnx"
-    onnx.save(model, source, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    onnx.save(linear(np.eye(4)), source, save_as_external_data=True, location="weights.bin", size_threshold=0)
     external = {"weights.bin": tmp_path / "weights.bin"}
     record = store.publish(NewVersion("digits", "1.0.0", source, external, {}, Metadata())).record
     path = store.materialise(record, "fp32")

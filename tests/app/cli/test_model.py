@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from click.testing import CliRunner, Result
-from onnx import TensorProto, helper, numpy_helper
 
 from app.cli.model import model
 from model_store.errors import Conflict, NotAStore, NotFound
 from model_store.manifest import Metadata
 from model_store.records import NewVersion
 from model_store.store import Store
+from tests import graphs
 
 OCTET = Path(sys.executable).with_name("octet")
 
@@ -32,16 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def linear(tmp_path: Path) -> Path:
     """An ONNX file, [N, 4] -> [N, 2]."""
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["y"])],
-        "linear",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2])],
-        [numpy_helper.from_array(np.ones((4, 2), np.float32), "w")],
-    )
-    path = tmp_path / "linear.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), path)
-    return path
+    return graphs.save(graphs.linear(np.ones((4, 2))), tmp_path / "linear.onnx")
 
 
 def run(*words: str | Path, status: int = 0) -> Result:

@@ -8,13 +8,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from app.control.publish import publish, read_metadata
 from engines.errors import ModelFileError
 from model_store.errors import Conflict, Incompatible, InvalidMetadata, InvalidName, InvalidVersion
 from model_store.manifest import Metadata
 from model_store.store import Store
+from tests import graphs
 
 MakeModel = Callable[..., Path]
 
@@ -30,15 +30,7 @@ def linear(tmp_path: Path) -> MakeModel:
     """Make an ONNX file `y = x @ w`: [N, inputs] -> [N, outputs]."""
 
     def make(inputs: int = 4, outputs: int = 2, *, scale: float = 1.0, external: bool = False, x: str = "x") -> Path:
-        weights = numpy_helper.from_array(np.full((inputs, outputs), scale, np.float32), "w")
-        graph = helper.make_graph(
-            [helper.make_node("MatMul", [x, "w"], ["y"])],
-            "linear",
-            [helper.make_tensor_value_info(x, TensorProto.FLOAT, ["N", inputs])],
-            [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", outputs])],
-            [weights],
-        )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+        model = graphs.linear(np.full((inputs, outputs), scale), x)
         folder = tmp_path / f"{inputs}-{outputs}-{scale}-{external}-{x}"
         folder.mkdir(exist_ok=True)
         path = folder / "linear.onnx"

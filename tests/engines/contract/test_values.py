@@ -5,7 +5,7 @@ import pytest
 
 from engines.signature import NUMPY_DTYPES
 from tests.engines.contract.conftest import Open
-from tests.engines.graphs import ONNX_DTYPES, identity, model, node, value
+from tests.graphs import ONNX_DTYPES, identity, model, node, value
 
 NUMERIC = [name for name in NUMPY_DTYPES if name != "string"]
 

@@ -14,7 +14,7 @@ from engines.errors import InputRefused, LoadError, RunError
 from engines.onnx_file import read_onnx
 from engines.signature import NUMPY_DTYPES
 from tests.engines.contract.conftest import ENGINES, Open
-from tests.engines.graphs import gather, identity, model, node, value
+from tests.graphs import gather, identity, linear, model, node, value
 
 SPLITS = [(1, 1), (4, 1), (2, 2)]
 
@@ -87,8 +87,8 @@ def test_no_reference_to_either_side_is_kept(dtype: str, open_engine: Open) -> N
 def test_values_that_the_model_refuses_are_the_callers_fault(open_engine: Open) -> None:
     runner = open_engine(gather()).runner()
     with pytest.raises(InputRefused, match="99"):
-        runner.run({"i": np.array([0, 99])})
-    assert runner.run({"i": np.array([2, 0])})["y"].tolist() == [30, 10]
+        runner.run({"x": np.array([0, 99])})
+    assert runner.run({"x": np.array([2, 0])})["y"].tolist() == [30, 10]
 
 
 def test_half_a_surrogate_pair_is_no_text(open_engine: Open) -> None:
@@ -157,6 +157,6 @@ def test_a_file_that_is_gone_or_broken_is_a_load_error(load: Open, mlp_onnx: Pat
 @pytest.mark.parametrize("load", ENGINES.values(), ids=ENGINES.keys())
 def test_a_file_of_another_signature_is_a_load_error(load: Open, mlp_onnx: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.onnx"
-    other.write_bytes(gather().SerializeToString())
+    other.write_bytes(linear(np.eye(64), x="i").SerializeToString())
     with pytest.raises(LoadError, match="'i'"):
         load(other, read_onnx(mlp_onnx).signature, instances=1, threads=1)
