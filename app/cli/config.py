@@ -5,11 +5,12 @@ from typing import Any
 
 import click
 
+from app.cli.main import HELP_OPTIONS
 from app.cli.options import settings_options, shown
 from app.settings import Settings, load_settings, names, origins
 
 
-@click.command()
+@click.command(context_settings=HELP_OPTIONS)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: {name: {value, source}}.")
 @settings_options
 def config(flags: dict[str, Any], as_json: bool) -> None:

@@ -6,6 +6,9 @@ from importlib.metadata import version
 
 import click
 
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
+"""The context settings of every command; click remembers the first ones it meets, so all have the same."""
+
 COMMANDS = {
     "model": ("app.cli.model:model", "Publish, list, label, retire and check the models of a store."),
     "serve": ("app.cli.serve:serve", "Serve models over REST."),
@@ -46,7 +49,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
         ctx.exit()
 
 
-@click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyCommands, context_settings=HELP_OPTIONS)
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
               help="Print the version and stop.")  # fmt: skip
 def octet() -> None:

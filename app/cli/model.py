@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from app.cli.main import HELP_OPTIONS
+
 if TYPE_CHECKING:
     from model_store.store import Store
 
@@ -38,7 +40,7 @@ def _open(folder: Path, *, create: bool = False) -> "Store":
     return Store.open(folder, create=create)
 
 
-@click.group()
+@click.group(context_settings=HELP_OPTIONS)
 def model() -> None:
     """Publish, list, label, retire and check the models of a store."""
 

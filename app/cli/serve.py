@@ -17,6 +17,7 @@ import click
 import uvicorn
 
 from app.cli.greeting import greeting
+from app.cli.main import HELP_OPTIONS
 from app.cli.options import settings_options
 from app.http.api import make_api
 from app.http.asgi import Entry
@@ -30,7 +31,7 @@ from app.settings import Settings, SettingsError, load_settings
 _SWITCH_SECONDS = 0.0005
 
 
-@click.command()
+@click.command(context_settings=HELP_OPTIONS)
 @settings_options
 def serve(flags: dict[str, Any]) -> None:
     """Serve the models of a store over REST.
