@@ -60,10 +60,10 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     """After `make demo`, with the server on a free port and nothing to measure."""
     reader = Reader(tmp_path)
     reader.run(demo()[0])
-    server = Octet(tmp_path, tmp_path / "store", "--instances", "1", "--threads", "1")
-    reader.port = server.port
-    yield reader
-    server.stop()
+    with Octet(tmp_path, tmp_path / "store") as server:
+        reader.port = server.port
+        yield reader
+        server.stop()
 
 
 def test_there_are_pages_to_follow() -> None:

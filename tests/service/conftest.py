@@ -1,60 +1,110 @@
-"""A store with the door models, and server processes on it."""
+"""Stores to publish into, and server processes on them."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from onnx import ModelProto
 
-from app.control.publish import publish
+from app.control.publish import publish as publish_file
+from engines.onnx_file import read_onnx
 from model_store.manifest import Metadata
+from model_store.records import NewVersion
 from model_store.store import Store
-from tests.service.door_models import MODELS
+from tests.graphs import operator, save
+from tests.service.networks import OF_THE_DOORS
 from tests.service.process import ASGI_DOOR, Octet
 
-# One worker of one thread a model, so that what is queued is known; batches that large requests are split for;
-# a body limit that a test can go over.
-FLAGS = ("--instances", "1", "--threads", "1", "--max-batch-rows", "16", "--max-body-bytes", "262144")
+# For the models of the doors: batches that large requests are split for, a body limit that a test can go over.
+FLAGS = ("--max-batch-rows", "16", "--max-body-bytes", "262144")
+NO_METADATA = Metadata()
 
 Serve = Callable[..., Octet]
-"""`serve(*flags)`: a ready server of `model_store_folder` with FLAGS and these."""
+"""`serve(*flags)`: a server of the models of the doors, with FLAGS and these."""
+Publish = Callable[..., Store]
+"""`(name, version, model, *labels, metadata=...)`: publish as any other process would; gives the store."""
+Start = Callable[..., Octet]
+"""`(*flags, split=...)`: a server of `store_folder`."""
+
+
+@contextmanager
+def store_at(folder: Path) -> Iterator[Publish]:
+    """Make a store, for as long as something is to be published."""
+    with Store.open(folder) as store:
+
+        def publish(
+            name: str, version: str, model: ModelProto, *labels: str, metadata: Metadata = NO_METADATA
+        ) -> Store:
+            file = save(model, folder.with_name(f"{name}-{version}.onnx"))
+            publish_file(store, name, file, version, metadata=metadata, labels=labels)
+            return store
+
+        yield publish
+
+
+def put_refused(store: Store, name: str, version: str, folder: Path) -> None:
+    """Publish what ONNX Runtime has no kernel for, Sin of bfloat16, as one that has it would on another machine."""
+    file = save(operator("Sin", "bfloat16"), folder / "refused.onnx")
+    store.publish(NewVersion(name, version, file, {}, read_onnx(file).signature.to_json(), NO_METADATA))
 
 
 @pytest.fixture(scope="session")
-def model_store_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with every door model as 1.2.3, labelled `stable`. Tests leave it as it is."""
-    folder = tmp_path_factory.mktemp("doors")
-    with Store.open(folder / "store") as store:
-        for name, make in MODELS.items():
-            file = make(folder / f"{name}.onnx")
-            publish(store, name, file, "1.2.3", metadata=Metadata(), labels=("stable",))
-    return folder / "store"
+def doors_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with every model of the doors as 1.2.3, labelled `stable`. Tests leave it as it is."""
+    folder = tmp_path_factory.mktemp("doors") / "store"
+    with store_at(folder) as publish:
+        for name, made in OF_THE_DOORS.items():
+            publish(name, "1.2.3", made(), "stable")
+    return folder
 
 
 @pytest.fixture(scope="session")
-def server(model_store_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Octet]:
+def server(doors_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Octet]:
     """The server that most tests share, behind its fast door."""
-    octet = Octet(tmp_path_factory.mktemp("server"), model_store_folder, *FLAGS)
-    yield octet
-    octet.stop()
+    with Octet(tmp_path_factory.mktemp("server"), doors_store, *FLAGS) as octet:
+        yield octet
+        octet.stop()
 
 
 @pytest.fixture(scope="session")
-def asgi_server(model_store_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Octet]:
+def asgi_server(doors_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Octet]:
     """The same server behind its ASGI door."""
-    octet = Octet(tmp_path_factory.mktemp("server"), model_store_folder, *FLAGS, command=ASGI_DOOR)
-    yield octet
-    octet.stop()
+    with Octet(tmp_path_factory.mktemp("server"), doors_store, *FLAGS, command=ASGI_DOOR) as octet:
+        yield octet
+        octet.stop()
 
 
 @pytest.fixture
-def serve(model_store_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    """Starts servers of the test's own."""
-    started: list[Octet] = []
+def serve(doors_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """Starts servers of the test's own, which must end cleanly after it."""
+    with ExitStack() as servers:
 
-    def serve(*flags: str) -> Octet:
-        started.append(Octet(tmp_path_factory.mktemp("server"), model_store_folder, *FLAGS, *flags))
-        return started[-1]
+        def serve(*flags: str) -> Octet:
+            octet = servers.enter_context(Octet(tmp_path_factory.mktemp("server"), doors_store, *FLAGS, *flags))
+            servers.callback(octet.stop)
+            return octet
 
-    yield serve
-    for octet in started:
-        octet.stop()
+        yield serve
+
+
+@pytest.fixture
+def store_folder(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def publish(store_folder: Path) -> Iterator[Publish]:
+    with store_at(store_folder) as publish:
+        yield publish
+
+
+@pytest.fixture
+def start(store_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Starts servers that may end in any way."""
+    with ExitStack() as servers:
+
+        def start(*flags: str, split: tuple[int, int] | None = (1, 1)) -> Octet:
+            return servers.enter_context(Octet(tmp_path_factory.mktemp("server"), store_folder, *flags, split=split))
+
+        yield start

@@ -5,13 +5,15 @@ import json
 import zlib
 from typing import NamedTuple
 
-from tests.service.wire import PREDICT, chunked, request
+from tests.service.process import Octet
+from tests.service.wire import PREDICT, Wire, chunked, request
 
 ROWS = {"instances": [[1, 2], [3.5, -4]]}
 BODY = json.dumps(ROWS).encode()
 GZIPPED = gzip.compress(BODY)
 # The tests' servers take bodies of 256 KiB (FLAGS in conftest.py).
 LIMIT_BYTES = 262_144
+WAITING = 'octet_pending_rows{model="slow"'
 
 
 class Case(NamedTuple):
@@ -36,6 +38,12 @@ def model(name: str) -> str:
 def lasting(products: int, *headers: str) -> bytes:
     """A request that takes the longer the more matrix products: three thousand are about a second."""
     return request({"instances": [products]}, model("slow"), *headers)
+
+
+def keep_busy(octet: Octet, wire: Wire, products: int = 5000) -> None:
+    """Have the worker of `slow` run the first of two requests, and the second wait, where batches are of one row."""
+    wire.send(lasting(products) + lasting(0))
+    octet.until(WAITING, lambda rows: rows == 1)
 
 
 def raw_deflate(body: bytes) -> bytes:

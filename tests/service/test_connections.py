@@ -6,8 +6,8 @@ import psutil
 import pytest
 
 from tests.service.conftest import Serve
-from tests.service.door_cases import GZIPPED, LIMIT_BYTES, ROWS, lasting, model
-from tests.service.process import WAITING, Octet
+from tests.service.door_cases import GZIPPED, LIMIT_BYTES, ROWS, WAITING, keep_busy, lasting, model
+from tests.service.process import Octet
 from tests.service.wire import PREDICT, Wire, chunked, request
 
 LIVE = request(b"", "/healthz/live", method="GET")
@@ -186,7 +186,7 @@ def test_a_client_that_expects_to_be_asked_for_its_body(server: Octet) -> None:
 def test_a_client_that_never_reads_its_answers_holds_up_itself_alone(serve: Serve) -> None:
     """The server stops reading from it, so that the socket's buffers fill and it cannot send on."""
     server = serve("--queue-rows", "100000")
-    process = psutil.Process(server.pid)
+    process = psutil.Process(server.process.pid)
     stream = memoryview(request({"instances": [[1, 2]] * 1000}) * 5000)
     before = process.memory_info().rss
     with server.connect() as deaf, server.connect() as other:
@@ -217,7 +217,7 @@ def test_a_client_that_vanishes_amid_its_body_leaves_nothing_behind(server: Octe
 def test_a_client_that_vanishes_while_it_waits_leaves_the_queue(serve: Serve) -> None:
     octet = serve("--max-batch-rows", "1")
     with octet.connect() as running, octet.connect() as neighbour:
-        octet.keep_busy(running)
+        keep_busy(octet, running)
         gone = octet.connect().send(lasting(7) + lasting(8))
         neighbour.send(lasting(9))
         octet.until(WAITING, lambda rows: rows == 4)

@@ -2,12 +2,11 @@
 
 import re
 
-import httpx
 import pytest
 
 from tests.service.conftest import Serve
-from tests.service.door_cases import ROWS, lasting, model
-from tests.service.process import WAITING, Octet
+from tests.service.door_cases import ROWS, WAITING, keep_busy, lasting, model
+from tests.service.process import Octet
 from tests.service.wire import PREDICT, request
 
 ONE_BY_ONE = ("--max-batch-rows", "1")
@@ -16,7 +15,7 @@ ONE_BY_ONE = ("--max-batch-rows", "1")
 def test_a_full_queue_refuses_before_the_body_is_read(serve: Serve) -> None:
     octet = serve(*ONE_BY_ONE, "--queue-rows", "2")
     with octet.connect() as running, octet.connect() as waiting, octet.connect() as refused:
-        octet.keep_busy(running)
+        keep_busy(octet, running)
         waiting.send(lasting(12))
         octet.until(WAITING, lambda value: value == 2)
         for data in (request(b"", model("slow"), length=100), lasting(13)):
@@ -44,7 +43,7 @@ def test_the_deadline_of_what_runs_and_of_what_waits(serve: Serve) -> None:
     octet = serve(*ONE_BY_ONE)
     hurried = "x-request-timeout-ms: 50"
     with octet.connect() as running, octet.connect() as waiting:
-        octet.keep_busy(running)
+        keep_busy(octet, running)
         answer = waiting.ask(lasting(15, hurried))
         assert (answer.status, "50 ms" in answer.error) == (504, True)
         assert octet.sample(WAITING) == 1, "the late one is gone from the queue, its neighbour is not"
@@ -83,7 +82,7 @@ def test_a_request_id_is_echoed_or_made(server: Octet, data: bytes) -> None:
 def test_an_answer_tells_what_made_it_and_how_long_it_took(serve: Serve) -> None:
     octet = serve(*ONE_BY_ONE)
     with octet.connect() as running, octet.connect() as waiting:
-        octet.keep_busy(running, 2000)
+        keep_busy(octet, running, 2000)
         answer = waiting.ask(lasting(500))
         timing = re.fullmatch(r"queue;dur=(\d+\.\d{3}), compute;dur=(\d+\.\d{3})", answer.headers["server-timing"])
         assert timing
@@ -97,5 +96,5 @@ def test_an_answer_tells_what_made_it_and_how_long_it_took(serve: Serve) -> None
 
 def test_any_content_type_is_read_as_json(server: Octet) -> None:
     """`curl -d` sends a form's type."""
-    answer = httpx.post(server.url + PREDICT, content='{"instances": [[1, 2]]}', headers={"content-type": "text/html"})
+    answer = server.client.post(PREDICT, content='{"instances": [[1, 2]]}', headers={"content-type": "text/html"})
     assert answer.json() == {"predictions": [[2, 4]]}

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
 
-import httpx
 import pytest
 
 from app.errors import RULES
@@ -19,7 +18,7 @@ UNREAD = 499
 
 @pytest.fixture(scope="module")
 def document(server: Octet) -> dict[str, Any]:
-    answer = httpx.get(f"{server.url}/openapi.json")
+    answer = server.get("/openapi.json")
     assert answer.status_code == 200
     found: dict[str, Any] = answer.json()
     return found
@@ -74,7 +73,7 @@ def test_every_inference_path_is_there_with_every_error(document: dict[str, Any]
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_a_documented_path_is_served(server: Octet, template: str) -> None:
     path = template.format(model="double", version="1.2.3", label="stable")
-    assert httpx.post(server.url + path, json={"instances": [[1, 2]]}).json() == {"predictions": [[2, 4]]}
+    assert server.client.post(path, json={"instances": [[1, 2]]}).json() == {"predictions": [[2, 4]]}
 
 
 class Sources(HTMLParser):
@@ -89,7 +88,7 @@ class Sources(HTMLParser):
 
 
 def test_the_page_loads_nothing_from_elsewhere(server: Octet) -> None:
-    page = httpx.get(f"{server.url}/docs")
+    page = server.get("/docs")
     assert page.status_code == 200
     sources = Sources()
     sources.feed(page.text)
@@ -97,5 +96,5 @@ def test_the_page_loads_nothing_from_elsewhere(server: Octet) -> None:
     for source in sources.found:
         assert source.startswith("/"), source
         assert not source.startswith("//"), source
-        assert httpx.get(server.url + source).status_code == 200, source
+        assert server.get(source).status_code == 200, source
     assert not re.search(r"https?://", page.text)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.service.conftest import Serve
 from tests.service.door_cases import model
-from tests.service.door_models import PICKED_ROWS
+from tests.service.networks import PICKED_ROWS
 from tests.service.process import Octet
 from tests.service.wire import PATIENCE_SECONDS, chunked, request
 

@@ -55,4 +55,4 @@ def test_a_uvicorn_without_what_is_needed_does_not_fit(monkeypatch: pytest.Monke
 
 
 def test_a_server_whose_uvicorn_does_not_fit_says_so_and_serves(server: Octet, asgi_server: Octet) -> None:
-    assert ["the fast door stays shut" in octet.log for octet in (server, asgi_server)] == [False, True]
+    assert ["the fast door stays shut" in octet.log_text for octet in (server, asgi_server)] == [False, True]

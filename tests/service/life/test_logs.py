@@ -4,31 +4,31 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from onnx import TensorProto
+from onnx import ModelProto
 
-from tests.service.life import networks
-from tests.service.life.conftest import Publish, Start
-from tests.service.life.server import Server, eventually
+from tests import graphs
+from tests.service.conftest import Publish, Start
+from tests.service.networks import pair
+from tests.service.process import Octet, eventually
 
 
 @pytest.fixture
-def published(tmp_path: Path, publish: Publish) -> None:
-    publish("m", "1.0.0", networks.adds(tmp_path / "one.onnx", 1), "stable")
+def published(publish: Publish) -> None:
+    publish("m", "1.0.0", graphs.adding(1), "stable")
 
 
-def test_the_life_of_a_server_at_info(published: None, tmp_path: Path, publish: Publish, start: Start) -> None:
+def test_the_life_of_a_server_at_info(published: None, publish: Publish, start: Start) -> None:
     server = start("--refresh-seconds", "3600")
     server.rows("m", [[0, 0]])
     assert server.predict("m", {}).status_code == 400
-    store = publish("m", "1.1.0", networks.adds(tmp_path / "two.onnx", 2), "stable")
+    store = publish("m", "1.1.0", graphs.adding(2), "stable")
     server.refresh()
     store.retire("m", "1.0.0")
     server.refresh()
     eventually(lambda: server.log("version is unloaded"), "the old one is gone")
-    assert server.stop() == 0
+    server.stop()
     said = [(line["event"], line.get("model"), line.get("version")) for line in server.log()]
     assert said == [
         ("version is available", "m", "1.0.0"),
@@ -50,7 +50,7 @@ def test_one_line_a_request_at_debug(published: None, start: Start) -> None:
     server.predict("m", {"instances": [[0, 0]]}, headers={"x-request-id": "first"})
     server.predict("m/versions/1", {"instances": [[0]]}, headers={"x-request-id": "second"})
     server.predict("nobody", {}, headers={"x-request-id": "third"})
-    assert server.stop() == 0
+    server.stop()
     lines = server.log("request")
     shown = [[line[key] for key in ("request_id", "model", "version", "variant", "status")] for line in lines]
     assert shown == [
@@ -63,7 +63,7 @@ def test_one_line_a_request_at_debug(published: None, start: Start) -> None:
 
 def test_the_console_form_is_for_people(published: None, start: Start) -> None:
     server = start("--log-format", "console")
-    assert server.stop() == 0
+    server.stop()
     first, *_ = server.log_text.splitlines()
     assert "version is available" in first
     assert "model=m" in first
@@ -86,23 +86,24 @@ def test_a_terminal_gets_colours_without_being_asked() -> None:
     assert "\x1b[" in shown
 
 
-def curl_line(server: Server) -> str:
+def curl_line(server: Octet) -> str:
     (line,) = [line for line in server.greeting.splitlines() if line.startswith("Try:")]
     return line.removeprefix("Try:").strip()
 
 
-@pytest.mark.parametrize("kind", ["batched", "pair", "rank0", "text", "bool", "large"])
-def test_the_line_to_try_works(kind: str, tmp_path: Path, publish: Publish, start: Start) -> None:
-    file = tmp_path / "model.onnx"
-    {
-        "batched": lambda: networks.adds(file, 1),
-        "pair": lambda: networks.two_by_two(file),
-        "rank0": lambda: networks.operator(file, "Neg", shape=()),
-        "text": lambda: networks.operator(file, "Identity", TensorProto.STRING, ("n", 2)),
-        "bool": lambda: networks.operator(file, "Not", TensorProto.BOOL, ("n", "m", 2)),
-        "large": lambda: networks.operator(file, "Neg", shape=("n", 3, 64, 64)),
-    }[kind]()
-    publish("Model.1-a_b", "1.0.0", file, "stable")
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(graphs.adding(1), id="batched"),
+        pytest.param(pair(), id="pair"),
+        pytest.param(graphs.operator("Neg", shape=()), id="rank0"),
+        pytest.param(graphs.operator("Identity", "string"), id="text"),
+        pytest.param(graphs.operator("Not", "bool", ("N", "M", 2)), id="bool"),
+        pytest.param(graphs.operator("Neg", shape=("N", 3, 64, 64)), id="large"),
+    ],
+)
+def test_the_line_to_try_works(model: ModelProto, publish: Publish, start: Start) -> None:
+    publish("Model.1-a_b", "1.0.0", model, "stable")
     server = start()
     first, second, *_ = server.greeting.splitlines()
     assert first.startswith(f"Octet {server.get('/openapi.json').json()['info']['version']} on http://127.0.0.1:")

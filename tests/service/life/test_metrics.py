@@ -8,10 +8,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from tests.service.door_models import slow
-from tests.service.life import networks
-from tests.service.life.conftest import server_on, store_at
-from tests.service.life.server import Server, alive, eventually
+from tests import graphs
+from tests.service.conftest import put_refused, store_at
+from tests.service.networks import slow
+from tests.service.process import Octet, alive, eventually
 from tests.service.wire import request
 
 SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, inf]
@@ -38,21 +38,20 @@ SLOW = M | {"model": "slow"}
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Octet]:
     """A server that has answered one request of every outcome, and that cannot load one of its models."""
     folder = tmp_path_factory.mktemp("metrics")
     with store_at(folder / "store") as publish:
-        publish("m", "1.0.0", networks.adds(folder / "m.onnx", 1))
-        publish("slow", "1.0.0", slow(folder / "slow.onnx"))
-        broken = networks.operator(folder / "broken.onnx", "Sin", networks.TensorProto.BFLOAT16)
-        publish("broken", "1.0.0", broken)
+        publish("m", "1.0.0", graphs.adding(1))
+        store = publish("slow", "1.0.0", slow())
+        put_refused(store, "broken", "1.0.0", folder)
     flags = ("--max-body-bytes", "1000", "--queue-rows", "8", "--drain-seconds", "0")
-    with server_on(folder / "store", folder / "server", *flags) as server:
+    with Octet(folder, folder / "store", *flags) as server:
         send_one_of_each(server)
         yield server
 
 
-def send_one_of_each(server: Server) -> None:
+def send_one_of_each(server: Octet) -> None:
     """Three answers of 1, 2 and 3 rows; then what is refused, and a client that goes away."""
     for rows in (1, 2, 3):
         assert len(server.rows("m", [[0, 0]] * rows)) == rows
@@ -66,7 +65,7 @@ def send_one_of_each(server: Server) -> None:
     late = server.predict("slow", {"instances": [300]}, headers={"x-request-timeout-ms": "1"})
     assert late.status_code == 504
     assert server.rows("slow", [0]) == [0], "its run is over as well, and the worker idle"
-    running, goes, other = server.connect(), server.connect(), server.connect()
+    running, goes, other = alive(server.connect()), alive(server.connect()), alive(server.connect())
     running.send(request({"instances": [4000]}, "/v1/models/slow:predict"))
     alive(other)
     goes.send(request({"instances": [0]}, "/v1/models/slow:predict"))
@@ -79,19 +78,19 @@ def send_one_of_each(server: Server) -> None:
     assert running.answer().status == 200
 
 
-def samples(server: Server, name: str, labels: dict[str, str]) -> list[Sample]:
+def samples(server: Octet, name: str, labels: dict[str, str]) -> list[Sample]:
     """The samples of this name that carry these labels."""
     page = server.get("/metrics").text
     every = (sample for family in text_string_to_metric_families(page) for sample in family.samples)
     return [one for one in every if one.name == name and labels.items() <= one.labels.items()]
 
 
-def value(server: Server, name: str, **labels: str) -> float:
+def value(server: Octet, name: str, **labels: str) -> float:
     (found,) = samples(server, name, labels)
     return found.value
 
 
-def test_promtool_finds_nothing_wrong(server: Server) -> None:
+def test_promtool_finds_nothing_wrong(server: Octet) -> None:
     page = server.get("/metrics").content
     try:
         checked = subprocess.run(
@@ -102,7 +101,7 @@ def test_promtool_finds_nothing_wrong(server: Server) -> None:
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
 
-def test_every_series_has_its_type_and_labels(server: Server) -> None:
+def test_every_series_has_its_type_and_labels(server: Octet) -> None:
     families = {family.name: family for family in text_string_to_metric_families(server.get("/metrics").text)}
     found = {
         name: (family.type, {key for sample in family.samples for key in sample.labels} - {"le"})
@@ -116,7 +115,7 @@ def test_every_series_has_its_type_and_labels(server: Server) -> None:
 
 
 @pytest.mark.parametrize("name", ["request", "queue", "compute"])
-def test_durations_have_the_promised_buckets(server: Server, name: str) -> None:
+def test_durations_have_the_promised_buckets(server: Octet, name: str) -> None:
     buckets = samples(server, f"octet_{name}_duration_seconds_bucket", M)
     assert [float(bucket.labels["le"]) for bucket in buckets] == SECONDS
     counts = [bucket.value for bucket in buckets]
@@ -125,7 +124,7 @@ def test_durations_have_the_promised_buckets(server: Server, name: str) -> None:
     assert value(server, f"octet_{name}_duration_seconds_sum", **M) > 0
 
 
-def test_requests_are_counted_by_their_code(server: Server) -> None:
+def test_requests_are_counted_by_their_code(server: Octet) -> None:
     def codes(labels: dict[str, str]) -> dict[str, float]:
         return {one.labels["code"]: one.value for one in samples(server, "octet_requests_total", labels)}
 
@@ -138,7 +137,7 @@ def test_requests_are_counted_by_their_code(server: Server) -> None:
     assert value(server, "octet_compute_duration_seconds_count", **M) == 3
 
 
-def test_rejections_are_counted_by_their_reason(server: Server) -> None:
+def test_rejections_are_counted_by_their_reason(server: Octet) -> None:
     reasons = {one.labels["reason"]: one.value for one in samples(server, "octet_rejected_total", {})}
     assert reasons == {
         "malformed": 1,
@@ -154,7 +153,7 @@ def test_rejections_are_counted_by_their_reason(server: Server) -> None:
     }
 
 
-def test_batches_and_their_rows_are_counted(server: Server) -> None:
+def test_batches_and_their_rows_are_counted(server: Octet) -> None:
     assert value(server, "octet_batch_rows_count", **M) == 3
     assert value(server, "octet_batch_rows_sum", **M) == 6
     cumulative = {one.labels["le"]: one.value for one in samples(server, "octet_batch_rows_bucket", M)}
@@ -162,13 +161,13 @@ def test_batches_and_their_rows_are_counted(server: Server) -> None:
     assert sum(one.value for one in samples(server, "octet_batch_release_total", M)) == 3
 
 
-def test_who_went_away_is_counted(server: Server) -> None:
+def test_who_went_away_is_counted(server: Octet) -> None:
     assert value(server, "octet_cancelled_total", **SLOW) == 1
     assert value(server, "octet_cancelled_total", **M) == 0
     assert value(server, "octet_pending_rows", **SLOW) == 0
 
 
-def test_what_is_loaded_and_what_is_not(server: Server) -> None:
+def test_what_is_loaded_and_what_is_not(server: Octet) -> None:
     (info,) = samples(server, "octet_model_info", M)
     assert info.labels["engine"].startswith("onnxruntime ")
     assert 0 < value(server, "octet_model_load_duration_seconds", **M) < 60
@@ -178,7 +177,7 @@ def test_what_is_loaded_and_what_is_not(server: Server) -> None:
     assert value(server, "octet_build_info") == 1
 
 
-def test_the_page_speaks_the_form_that_is_asked_for(server: Server) -> None:
+def test_the_page_speaks_the_form_that_is_asked_for(server: Octet) -> None:
     plain = server.get("/metrics")
     assert plain.headers["content-type"].startswith("text/plain; version=")
     asked = server.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from model_store.manifest import Metadata
-from tests.service.life import networks
-from tests.service.life.conftest import server_on, store_at
-from tests.service.life.server import Server
+from tests import graphs
+from tests.service.conftest import store_at
+from tests.service.process import Octet
 
 METADATA = Metadata(
     training_data_version="digits-7",
@@ -18,23 +18,23 @@ METADATA = Metadata(
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Octet]:
     """Three releases and a pre-release of `Digits`, and one of `a.b-c`; 1.0.0 is `stable`, 1.10.0 `canary`."""
     folder = tmp_path_factory.mktemp("pages")
     with store_at(folder / "store") as publish:
         for bias, version in enumerate(("1.0.0", "1.2.0", "1.10.0", "2.0.0-rc.1")):
             labels = {"1.0.0": ("stable",), "1.10.0": ("canary", "next")}.get(version, ())
-            publish("Digits", version, networks.adds(folder / f"{version}.onnx", bias), *labels, metadata=METADATA)
-        publish("a.b-c", "7.0.0", networks.operator(folder / "rank0.onnx", "Neg", shape=()))
-    with server_on(folder / "store", folder / "server") as server:
+            publish("Digits", version, graphs.adding(bias), *labels, metadata=METADATA)
+        publish("a.b-c", "7.0.0", graphs.operator("Neg", shape=()))
+    with Octet(folder, folder / "store") as server:
         yield server
 
 
-def test_the_list_of_models(server: Server) -> None:
+def test_the_list_of_models(server: Octet) -> None:
     assert server.get("/v1/models").json() == {"models": ["Digits", "a.b-c"]}
 
 
-def test_the_state_of_a_model_is_tensorflow_servings_and_kserves_at_once(server: Server) -> None:
+def test_the_state_of_a_model_is_tensorflow_servings_and_kserves_at_once(server: Octet) -> None:
     document = server.get("/v1/models/digits").json()
     assert list(document) == ["model_version_status", "name", "ready"]
     assert (document["name"], document["ready"]) == ("Digits", True)
@@ -64,7 +64,7 @@ def test_the_state_of_a_model_is_tensorflow_servings_and_kserves_at_once(server:
         ("/labels/canary", "1.10.0"),
     ],
 )
-def test_every_way_to_name_a_version_means_the_same_everywhere(server: Server, selector: str, expected: str) -> None:
+def test_every_way_to_name_a_version_means_the_same_everywhere(server: Octet, selector: str, expected: str) -> None:
     answer = server.predict(f"DIGITS{selector}", {"instances": [[0, 0]]})
     assert answer.headers["octet-model-version"] == expected
     assert (answer.headers["octet-variant"], answer.headers["octet-engine"][:12]) == ("fp32", "onnxruntime ")
@@ -80,7 +80,7 @@ def test_every_way_to_name_a_version_means_the_same_everywhere(server: Server, s
         assert [one["semver"] for one in states] == [expected]
 
 
-def test_metadata_is_the_signature_and_what_was_published(server: Server) -> None:
+def test_metadata_is_the_signature_and_what_was_published(server: Octet) -> None:
     document = server.get("/v1/models/Digits/versions/1.0.0/metadata").json()
 
     def described(name: str) -> dict[str, object]:
@@ -105,7 +105,7 @@ def test_metadata_is_the_signature_and_what_was_published(server: Server) -> Non
     }
 
 
-def test_a_tensor_of_rank_0_has_no_dimensions(server: Server) -> None:
+def test_a_tensor_of_rank_0_has_no_dimensions(server: Octet) -> None:
     document = server.get("/v1/models/a.b-c/metadata").json()
     inputs = document["metadata"]["signature_def"]["signature_def"]["serving_default"]["inputs"]
     assert inputs["x"]["tensor_shape"] == {"dim": [], "unknown_rank": False}
@@ -127,7 +127,7 @@ def test_a_tensor_of_rank_0_has_no_dimensions(server: Server) -> None:
         ("/nothing", 404),
     ],
 )
-def test_what_is_not_there_is_refused_in_one_shape(server: Server, path: str, status: int) -> None:
+def test_what_is_not_there_is_refused_in_one_shape(server: Octet, path: str, status: int) -> None:
     answer = server.get(path)
     assert answer.status_code == status
     assert list(answer.json()) == ["error"]
@@ -135,7 +135,7 @@ def test_what_is_not_there_is_refused_in_one_shape(server: Server, path: str, st
     assert answer.headers["x-request-id"]
 
 
-def test_the_paths_are_documented(server: Server) -> None:
+def test_the_paths_are_documented(server: Octet) -> None:
     paths = server.get("/openapi.json").json()["paths"]
     assert {"/v1/models/{model}:predict", "/v1/models/{model}/labels/{label}", "/v1/store:refresh"} <= set(paths)
     assert server.get("/docs").status_code == 200
