@@ -33,9 +33,9 @@ class Network:
         self.weights.append(numpy_helper.from_array(np.asarray(values, dtype), name))
         return name
 
-    def normal(self, *shape: int, fan_in: int, gain: float = 1.0) -> str:
-        """Weights that keep the variance of what goes through (He et al. 2015, equation 10, with gain 2)."""
-        return self.constant(self.random.normal(0, np.sqrt(gain / fan_in), shape))
+    def normal(self, *shape: int, fan_in: int) -> str:
+        """Weights of variance 1 / fan_in: a product with them has the variance of what went in."""
+        return self.constant(self.random.normal(0, np.sqrt(1 / fan_in), shape))
 
     def dense(self, x: str, fan_in: int, fan_out: int) -> str:
         product = self.add("MatMul", x, self.normal(fan_in, fan_out, fan_in=fan_in))

@@ -18,6 +18,19 @@ from tests.model_store.faults import TAKES_SPACE, Steps, disk_full, killed_at
 MOST_STEPS = 300
 
 
+@pytest.fixture
+def new(new_version: MakeVersion) -> NewVersion:
+    """What is published while something goes wrong."""
+    return new_version("2.0.0", content=b"two", external={"w": b"weights"}, labels=("stable",))
+
+
+@pytest.fixture
+def before(tmp_path: Path, new_version: MakeVersion) -> Path:
+    """A store with a version before it, to be copied."""
+    publisher(tmp_path / "before", new_version("1.0.0", labels=("stable",)))()
+    return tmp_path / "before"
+
+
 def publisher(root: Path, new: NewVersion) -> Callable[[], None]:
     def publish() -> None:
         with Store.open(root, wait_seconds=0) as store:
@@ -45,15 +58,14 @@ def holds(root: Path, new: NewVersion) -> bool:
 
 
 @pytest.mark.parametrize("with_history", [False, True])
-def test_a_publisher_that_is_killed_at_any_step(tmp_path: Path, new_version: MakeVersion, with_history: bool) -> None:
-    new = new_version("2.0.0", content=b"two", external={"w": b"weights"}, labels=("stable",))
-    first = new_version("1.0.0", labels=("stable",))
+def test_a_publisher_that_is_killed_at_any_step(
+    tmp_path: Path, before: Path, new: NewVersion, with_history: bool
+) -> None:
     outcomes = []
-    publisher(tmp_path / "before", first)()
     for step in range(1, MOST_STEPS):
         root = tmp_path / str(step)
         if with_history:
-            shutil.copytree(tmp_path / "before", root)
+            shutil.copytree(before, root)
         died = killed_at(step, publisher(root, new))
         outcomes.append(holds(root, new))
         if not died:
@@ -104,14 +116,11 @@ def test_every_other_writer_that_is_killed_at_any_step(tmp_path: Path, new_versi
     pytest.fail("it never came through")
 
 
-def test_a_disk_that_is_full_at_any_step(tmp_path: Path, new_version: MakeVersion) -> None:
-    new = new_version("2.0.0", content=b"two", external={"w": b"weights"}, labels=("stable",))
-    first = new_version("1.0.0", labels=("stable",))
+def test_a_disk_that_is_full_at_any_step(tmp_path: Path, before: Path, new: NewVersion) -> None:
     outcomes = []
-    publisher(tmp_path / "before", first)()
     for step in range(1, MOST_STEPS):
         root = tmp_path / str(step)
-        shutil.copytree(tmp_path / "before", root)
+        shutil.copytree(before, root)
         problem = ""
         with Store.open(root, wait_seconds=0) as store, Steps(step, disk_full, TAKES_SPACE) as steps:
             try:
@@ -143,13 +152,12 @@ def test_what_the_kernel_itself_refuses_leaves_nothing(store: Store, root: Path,
     assert sorted(root.rglob("*")) == before
 
 
-def test_a_catalogue_that_cannot_grow_is_filled_later(store: Store, root: Path, new_version: MakeVersion) -> None:
+def test_a_catalogue_that_cannot_grow_is_filled_later(store: Store, root: Path, new: NewVersion) -> None:
     def refuse(*_: object) -> None:
         error = sqlite3.OperationalError("database or disk is full")
         error.sqlite_errorcode = sqlite3.SQLITE_FULL
         raise error
 
-    new = new_version("2.0.0", content=b"two", external={"w": b"weights"}, labels=("stable",))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DefaultDialect, "do_commit", refuse)
         with pytest.raises(StorageFailed, match="database or disk is full"):
