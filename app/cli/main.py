@@ -2,7 +2,6 @@
 
 import sys
 from importlib import import_module
-from importlib.metadata import version
 
 import click
 
@@ -43,15 +42,8 @@ class LazyCommands(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
-def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if wanted:
-        click.echo(f"octet {version('octet-serving')}")
-        ctx.exit()
-
-
 @click.group(cls=LazyCommands, context_settings=HELP_OPTIONS)
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
-              help="Print the version and stop.")  # fmt: skip
+@click.version_option(package_name="octet-serving", message="octet %(version)s", help="Print the version and stop.")
 def octet() -> None:
     """Octet serves ONNX models over REST."""
 

@@ -77,25 +77,30 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _server(service: Service) -> _Server:
+    """uvicorn's server with Octet's doors. Logs, signals and the lifespan are ours."""
+    if not fits():
+        service.log.warning("this uvicorn is not known: the fast door stays shut", uvicorn=uvicorn.__version__)
+    return _Server(
+        uvicorn.Config(
+            Entry(service, make_api(service)),
+            interface="asgi3",
+            http=FastProtocol if fits() else "httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=ceil(service.settings.keep_alive_seconds),
+            timeout_graceful_shutdown=1,  # inference was drained before; what is left is the control plane's
+        )
+    )
+
+
 async def _serve(settings: Settings, listening: socket.socket) -> None:
     async with running(settings) as service:
-        if not fits():
-            service.log.warning("this uvicorn is not known: the fast door stays shut", uvicorn=uvicorn.__version__)
-        server = _Server(
-            uvicorn.Config(
-                Entry(service, make_api(service)),
-                interface="asgi3",
-                http=FastProtocol if fits() else "httptools",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                timeout_keep_alive=ceil(settings.keep_alive_seconds),
-                timeout_graceful_shutdown=1,  # inference was drained before; what is left is the control plane's
-            )
-        )
+        server = _server(service)
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
