@@ -17,9 +17,14 @@ from engines.errors import EngineError
 from model_store.errors import StoreError
 
 
+_TAGS = [{"name": name} for name in ("inference", "models", "health")]
+
+
 def make_api(service: Service) -> FastAPI:
     """The control plane of one service. `/docs` brings its scripts along, so it works without the internet."""
-    api = FastAPIOffline(title="Octet", version=service.version, redoc_url=None, redirect_slashes=False)
+    api = FastAPIOffline(
+        title="Octet", version=service.version, redoc_url=None, redirect_slashes=False, openapi_tags=_TAGS
+    )
     api.include_router(health_router(service))
     api.include_router(versions_router(service))
     api.add_exception_handler(HTTPException, _unrouted)

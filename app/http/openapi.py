@@ -19,11 +19,19 @@ _ERROR_BODY = {"type": "object", "properties": {"error": {"type": "string"}}, "r
 
 
 def document(api: FastAPI) -> None:
-    """Add an operation for every inference path to the application's OpenAPI document."""
+    """Add an operation for every inference path to the application's OpenAPI document.
+
+    And say of the framework's own ones what is true here: bad input is a 400 like every other error, no 422.
+    """
     framework_openapi = api.openapi
 
     def openapi() -> dict[str, Any]:
         schema = framework_openapi()
+        for operations in schema["paths"].values():
+            for operation in operations.values():
+                if operation["responses"].pop("422", None):
+                    operation["responses"]["400"] = _error("Malformed: says what was wrong.")
+        schema.pop("components", None)  # held the 422's body
         for route in ROUTES:
             for template in route.templates:
                 schema["paths"].setdefault(template, {})["post"] = _operation(route, template)
@@ -39,10 +47,6 @@ def _operation(route: InferenceRoute, template: str) -> dict[str, Any]:
         _header("X-Request-Id", "string", "Echoed; made where absent."),
         _header("X-Request-Timeout-Ms", "number", "Time allowed, at most the model's deadline_ms."),
     ]
-    errors = {
-        code: {"description": text, "content": {"application/json": {"schema": _ERROR_BODY}}}
-        for code, text in _ERRORS.items()
-    }
     return {
         "tags": ["inference"],
         "summary": route.summary,
@@ -57,9 +61,13 @@ def _operation(route: InferenceRoute, template: str) -> dict[str, Any]:
                 "description": "The model's answer.",
                 "content": {"application/json": {"schema": {"type": "object"}}},
             },
-            **errors,
+            **{code: _error(text) for code, text in _ERRORS.items()},
         },
     }
+
+
+def _error(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": _ERROR_BODY}}}
 
 
 def _header(name: str, kind: str, description: str) -> dict[str, Any]:
