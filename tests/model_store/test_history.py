@@ -1,13 +1,13 @@
 """Any sequence of changes, against a dictionary that does the same."""
 
 import shutil
-import tempfile
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from model_store.errors import Conflict, NotFound, UnknownLabel
 from model_store.manifest import Metadata
@@ -24,9 +24,9 @@ LABELS = st.sampled_from(["stable", "canary"])
 class History(RuleBasedStateMachine):
     """`versions` and `labels` are what the store should say."""
 
-    @initialize()
-    def start(self) -> None:
-        self.folder = Path(tempfile.mkdtemp())
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = Path(mkdtemp(dir=folder))
         self.store = Store.open(self.folder / "store")
         self.versions: dict[str, dict[str, bytes]] = {}
         self.retired: dict[str, set[str]] = {}
@@ -123,5 +123,7 @@ class History(RuleBasedStateMachine):
                 assert self.store.materialise(record, "fp32").read_bytes() == versions[best]
 
 
-TestHistory = History.TestCase
-TestHistory.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
+def test_any_history(tmp_path: Path) -> None:
+    run_state_machine_as_test(
+        lambda: History(tmp_path), settings=settings(max_examples=30, stateful_step_count=25, deadline=None)
+    )
