@@ -55,7 +55,7 @@ def save(made: ModelProto, path: Path) -> Path:
     return path
 
 
-def operator(kind: str, dtype: str = "float32", shape: Shape = ("N", 2), **attributes: object) -> ModelProto:
+def operator(kind: str, dtype: str = "float32", shape: Shape = ("N", 2), **attributes: Any) -> ModelProto:
     """`y = kind(x)`, both of one dtype and shape."""
     return model([node(kind, ["x"], ["y"], **attributes)], [value("x", dtype, shape)], [value("y", dtype, shape)])
 

@@ -11,8 +11,8 @@ import pytest
 from tests import graphs
 from tests.service.conftest import Publish, Start
 from tests.service.networks import slow
-from tests.service.process import OCTET, PATIENCE_SECONDS, alive, eventually
-from tests.service.wire import request
+from tests.service.process import OCTET, alive, eventually
+from tests.service.wire import PATIENCE_SECONDS, request
 
 PATH = "/v1/models/m:predict"
 BODY = json.dumps({"instances": [[1, 2]]}).encode()
