@@ -3,7 +3,10 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from model_store.errors import InvalidMetadata
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -19,6 +22,22 @@ class Metadata(BaseModel):
     )
     metrics: dict[str, FiniteFloat] = Field(default_factory=dict, description="What was measured; numbers.")
     tags: dict[str, str] | list[str] = Field(default_factory=list, description="Free words, or names with values.")
+
+
+_AS_DEEP_AS_IN_A_MANIFEST = TypeAdapter(list[Metadata])
+
+
+def check_metadata(metadata: Metadata) -> None:
+    """Raises InvalidMetadata for what a manifest could not hold, or could and would not be read again.
+
+    That is half a surrogate pair, and lists within lists beyond what pydantic's JSON reader follows.
+    """
+    try:
+        _AS_DEEP_AS_IN_A_MANIFEST.validate_json(_AS_DEEP_AS_IN_A_MANIFEST.dump_json([metadata]))
+    except PydanticSerializationError as error:
+        raise InvalidMetadata("the metadata has a text with half a surrogate pair. Write both halves.") from error
+    except ValidationError as error:
+        raise InvalidMetadata("the metadata is nested too deep to be read again. Flatten it.") from error
 
 
 class _Manifest(BaseModel):

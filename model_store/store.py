@@ -15,6 +15,7 @@ from model_store.errors import Conflict, NotFound, StoreBusy
 from model_store.journal import Action, Entry
 from model_store.layout import Layout
 from model_store.lock import exclusive
+from model_store.manifest import check_metadata
 from model_store.names import check_cache_key, check_label, check_model
 from model_store.publishing import Progress, add, counted, refuse_bad_names, stage
 from model_store.records import ModelRecord, NewVersion, Published, VersionRecord
@@ -105,9 +106,11 @@ class Store:
         """Take a version in. Copying runs beside other writers; only the last step waits for them.
 
         The same bytes under the same version once more: nothing changes but the labels asked for. Raises Conflict for
-        other bytes, for a retired version and for a name that differs from a known one only in its case.
+        other bytes, for a retired version and for a name that differs from a known one only in its case; InvalidName,
+        InvalidVersion and InvalidMetadata before anything is read or written.
         """
         refuse_bad_names(new)
+        check_metadata(new.metadata)
         with ExitStack() as stack:
             incoming = stage(stack, new, self._layout.staging, progress)
             with self._exclusive(f"publish {new.name} {new.version}"):

@@ -63,6 +63,8 @@ def read_metadata(path: Path) -> Metadata:
         raise InvalidMetadata(f"cannot read {path}: {error.strerror}.") from error
     except ValueError as error:
         raise InvalidMetadata(f"{path} is not JSON: {error}.") from error
+    except RecursionError as error:
+        raise InvalidMetadata(f"{path} is nested too deep to be read. Flatten it.") from error
     if not isinstance(record, dict):
         raise InvalidMetadata(f'{path}: a JSON object was expected, such as {{"metrics": {{"accuracy": 0.99}}}}.')
     for key in record:

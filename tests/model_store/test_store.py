@@ -1,14 +1,18 @@
 """What the front door promises, on a store on disk."""
 
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
 from model_store.errors import (
     Conflict,
     FormatTooNew,
+    InvalidMetadata,
     InvalidName,
     InvalidVersion,
     NotAStore,
@@ -105,6 +109,23 @@ def test_bad_names_are_refused_before_anything_is_written(
     with pytest.raises(error):
         store.publish(new)
     assert sorted(root.rglob("*")) == before
+
+
+@pytest.mark.parametrize("value", ["half a pair: \ud800", json.loads("[" * 230 + "]" * 230)])
+def test_metadata_that_could_not_be_read_again_is_refused_before_anything_is_written(
+    store: Store, root: Path, new_version: MakeVersion, value: JsonValue
+) -> None:
+    before = files_under(root)
+    with pytest.raises(InvalidMetadata):
+        store.publish(replace(new_version(), metadata=Metadata(hyperparameters={"a": value})))
+    assert files_under(root) == before
+
+
+def test_metadata_is_as_deep_as_it_may_be_and_comes_back(store: Store, new_version: MakeVersion) -> None:
+    deepest = Metadata(hyperparameters={"a": json.loads("[" * 190 + "]" * 190)})
+    store.publish(replace(new_version(), metadata=deepest))
+    store.rebuild()
+    assert store.resolve("digits").metadata == deepest
 
 
 def test_a_source_that_cannot_be_read_leaves_nothing(store: Store, root: Path, new_version: MakeVersion) -> None:

@@ -142,6 +142,7 @@ def test_metadata_is_read(tmp_path: Path) -> None:
         ('{"metrics": {"accuracy": 1e999}}', "metrics.accuracy: Input should be a finite number"),
         ("[]", "a JSON object was expected"),
         ("{", "is not JSON"),
+        ("[" * 100_000, "is nested too deep"),
         ('{"training_data_version": 5}', "training_data_version: Input should be a valid string"),
     ],
 )
