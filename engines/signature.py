@@ -37,10 +37,6 @@ class TensorSpec:
     dtype: str
     shape: tuple[int, ...] | None
 
-    def __str__(self) -> str:
-        shape = "unknown rank" if self.shape is None else "[" + ",".join(map(str, self.shape)) + "]"
-        return f"{self.name}: {self.dtype}{shape if self.shape is not None else ' of ' + shape}"
-
 
 @dataclass(frozen=True, slots=True)
 class Signature:

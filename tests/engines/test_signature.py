@@ -113,11 +113,3 @@ def test_a_signature_is_compatible_with_itself(signature: Signature) -> None:
 def test_what_no_step_breaks_the_whole_way_keeps(first: Signature, second: Signature, third: Signature) -> None:
     if not incompatibilities(first, second) and not incompatibilities(second, third):
         assert not incompatibilities(first, third)
-
-
-@pytest.mark.parametrize(
-    ("shape", "text"),
-    [((-1, 4), "x: float32[-1,4]"), ((), "x: float32[]"), (None, "x: float32 of unknown rank")],
-)
-def test_a_tensor_in_words(shape: Shape, text: str) -> None:
-    assert str(TensorSpec("x", "float32", shape)) == text
