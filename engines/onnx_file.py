@@ -11,7 +11,7 @@ from onnx import GraphProto, ModelProto, TensorProto
 
 from engines.errors import ModelFileError
 from engines.onnx_external import external_files
-from engines.onnx_operators import domain_of, refuse_unknown_operators
+from engines.onnx_operators import refuse_unknown_operators
 from engines.onnx_shapes import inferred_outputs
 from engines.onnx_signature import signature_of
 from engines.onnx_walk import nodes_of, tensors_of, texts_of
@@ -34,14 +34,10 @@ _INT8_OPERATORS = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantize", "QLi
 class OnnxModel:
     """What a file holds. `external` maps each location that the file refers to to the file it means."""
 
-    path: Path
     signature: Signature
     external: Mapping[str, Path]
     variant: str
     """How its numbers are held: fp32, fp16, bf16, fp64 or int8."""
-    opset: int | None
-    """Version of ONNX's operators; None when it uses none of them."""
-    producer: str
 
 
 def read_onnx(path: Path) -> OnnxModel:
@@ -88,9 +84,7 @@ def _judge(path: Path, model: ModelProto) -> OnnxModel:
         model.graph.output.extend(outputs)
     signature = signature_of(model.graph)
     _check(model)
-    opsets = {domain_of(entry.domain): entry.version for entry in model.opset_import}
-    producer = f"{model.producer_name} {model.producer_version}".strip()
-    return OnnxModel(path, signature, external, variant, opsets.get(""), producer)
+    return OnnxModel(signature, external, variant)
 
 
 def _variant(model: ModelProto) -> str:

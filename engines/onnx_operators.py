@@ -21,7 +21,7 @@ _Functions = dict[tuple[str, str, str], FunctionProto]
 def refuse_unknown_operators(model: ModelProto) -> None:
     """Raise ModelFileError that names every operator which no one here knows, and for functions without an end."""
     _refuse_newer(_opsets(model.opset_import))
-    functions = {(domain_of(f.domain), f.name, f.overload): f for f in model.functions}
+    functions = {(_domain_of(f.domain), f.name, f.overload): f for f in model.functions}
     unknown = _unknown(model.graph.node, _opsets(model.opset_import), functions)
     for function in model.functions:
         unknown |= _unknown(function.node, _opsets(function.opset_import), functions)
@@ -34,7 +34,7 @@ def refuse_unknown_operators(model: ModelProto) -> None:
     _refuse_endless(model.graph.node, functions)
 
 
-def domain_of(name: str) -> str:
+def _domain_of(name: str) -> str:
     """A domain's one spelling: ONNX's own may be called `ai.onnx` or nothing."""
     return "" if name == "ai.onnx" else name
 
@@ -50,7 +50,7 @@ def _refuse_newer(opsets: dict[str, int]) -> None:
 
 
 def _opsets(imports: Iterable[OperatorSetIdProto]) -> dict[str, int]:
-    return {domain_of(entry.domain): entry.version for entry in imports}
+    return {_domain_of(entry.domain): entry.version for entry in imports}
 
 
 def _unknown(nodes: Iterable[NodeProto], opsets: dict[str, int], functions: _Functions) -> set[str]:
@@ -62,7 +62,7 @@ def _unknown(nodes: Iterable[NodeProto], opsets: dict[str, int], functions: _Fun
 
 
 def _known(node: NodeProto, opsets: dict[str, int]) -> bool:
-    domain = domain_of(node.domain)
+    domain = _domain_of(node.domain)
     if domain not in _ONNX_DOMAINS:
         return domain == _RUNTIME_DOMAIN
     version = opsets.get(domain)  # that a domain is not imported is for onnx.checker to say
@@ -70,7 +70,7 @@ def _known(node: NodeProto, opsets: dict[str, int]) -> bool:
 
 
 def _key(node: NodeProto) -> tuple[str, str, str]:
-    return domain_of(node.domain), node.op_type, node.overload
+    return _domain_of(node.domain), node.op_type, node.overload
 
 
 def _refuse_endless(nodes: Iterable[NodeProto], functions: _Functions) -> None:

@@ -34,8 +34,8 @@ def test_a_file_in_the_folder_is_found(location: str, folder: Path) -> None:
 
 def test_what_is_taken_in_can_be_loaded(folder: Path) -> None:
     external(folder, "weights.bin", offset="0", length="12")
-    read = read_onnx(folder / "model.onnx")
-    load(read.path, read.signature, instances=1, threads=1).close()
+    path = folder / "model.onnx"
+    load(path, read_onnx(path).signature, instances=1, threads=1).close()
 
 
 def test_a_link_inside_the_folder_means_the_file_it_points_to(folder: Path) -> None:
