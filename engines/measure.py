@@ -6,16 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from statistics import median
 from time import perf_counter
-from typing import Any
-
-import numpy as np
 
 from engines.engine import Arrays, Engine, Runner
 from engines.errors import InputRefused, RunError
-from engines.signature import NUMPY_DTYPES, Signature, TensorSpec
+from engines.samples import sample_inputs
 
-# Size of a made-up input along a dynamic dimension that is not the batch.
-DYNAMIC_SIZE = 8
 # A split must be this much faster at full load to win over one that answers a lone request sooner.
 _WORTH = 1.03
 # A run this short is decided by the interpreter's lock and not by the split, so one thread each it is.
@@ -150,29 +145,3 @@ def _runs_per_second(
     with ThreadPoolExecutor(len(runners)) as pool:
         total = sum(pool.map(work, runners))
     return total / (clock() - began)
-
-
-def sample_inputs(signature: Signature, rows: int, seed: int) -> Arrays:
-    """Made-up inputs that fit the signature: floats in [-1, 1], integers 0 and 1, empty strings; the same for a seed.
-
-    A dynamic dimension that is not the batch gets DYNAMIC_SIZE; an unknown rank is taken for rank 1.
-    """
-    random = np.random.default_rng(seed)
-    return {spec.name: _sample(spec, _sample_shape(spec, signature, rows), random) for spec in signature.inputs}
-
-
-def _sample_shape(spec: TensorSpec, signature: Signature, rows: int) -> tuple[int, ...]:
-    declared = (-1,) if spec.shape is None else spec.shape
-    shape = [DYNAMIC_SIZE if size == -1 else size for size in declared]
-    if signature.batch_axis is not None:
-        shape[signature.batch_axis] = rows
-    return tuple(shape)
-
-
-def _sample(spec: TensorSpec, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray[Any, Any]:
-    dtype = NUMPY_DTYPES[spec.dtype]
-    if spec.dtype == "string":
-        return np.full(shape, "", object)
-    if dtype.kind in "iub":
-        return np.asarray(random.integers(0, 2, shape)).astype(dtype)
-    return np.asarray(random.uniform(-1, 1, shape)).astype(dtype)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from engines.apart import refuse, run_apart
 from engines.errors import EngineError, LoadError
-from engines.measure import sample_inputs
 from engines.onnxruntime_engine import load
+from engines.samples import sample_inputs
 from engines.signature import Signature
 
 

@@ -41,7 +41,7 @@ async def bring_up(
     """Verify, load and warm up the version's variant. Raises StoreError or EngineError when it cannot serve."""
     variant = record.variants[0]
     loaded = await asyncio.to_thread(_load, store, record, variant, settings, open_engines)
-    identity = Identity(record.name, record.version, variant.name, loaded.engine.name, variant.digest)
+    identity = Identity(record.name, record.version, variant.name, loaded.engine.name)
     return Servable(
         identity,
         loaded.engine,

@@ -16,7 +16,6 @@ from app.lifespan import Service
 from engines.errors import EngineError
 from model_store.errors import StoreError
 
-
 _TAGS = [{"name": name} for name in ("inference", "models", "health")]
 
 

@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from app.errors import Malformed
 from app.http.asgi import Entry
 from app.http.head import KnownHead, read_head
-from app.http.inference import Call, error_response
+from app.http.inference import Call, Response, error_response
 from app.http.inference_routes import Target
 
 _UVICORN = "0.54."
@@ -175,17 +175,7 @@ class FastProtocol(HttpToolsProtocol):
         while line and (response := line[0][0].response) is not None:
             call, keeps_alive = line.popleft()
             closes = response.close or not keeps_alive or (self._is_stopping and not line)
-            self.transport.write(
-                b"".join(
-                    (
-                        STATUS_LINE[response.status],
-                        self._default_head(),
-                        response.head,
-                        b"connection: close\r\n\r\n" if closes else b"\r\n",
-                        response.body,
-                    )
-                )
-            )
+            self._write(response, closes=closes)
             self.server_state.total_requests += 1
             if closes:
                 self._close_after(call)
@@ -197,6 +187,12 @@ class FastProtocol(HttpToolsProtocol):
             flow.pause_reading()
         elif flow.read_paused and len(line) < _MOST_PIPELINED:
             flow.resume_reading()
+
+    def _write(self, response: Response, *, closes: bool) -> None:
+        connection = b"connection: close\r\n\r\n" if closes else b"\r\n"
+        self.transport.write(
+            b"".join((STATUS_LINE[response.status], self._default_head(), response.head, connection, response.body))
+        )
 
     def _line_is_empty(self) -> None:
         if self._held is not None:
@@ -276,11 +272,7 @@ class FastProtocol(HttpToolsProtocol):
     def _send_broken(self) -> None:
         error = Malformed("this is not an HTTP/1.1 request: the connection is closed")
         response = error_response(error, self._service.request_id())
-        self.transport.write(
-            b"".join(
-                (STATUS_LINE[400], self._default_head(), response.head, b"connection: close\r\n\r\n", response.body)
-            )
-        )
+        self._write(response, closes=True)
         self.transport.close()
 
     def resume_writing(self) -> None:

@@ -13,18 +13,9 @@ import simdjson
 
 from app.errors import Malformed
 from app.protocols.codec import Decoded, check_shape, gather
-from app.protocols.json_tensors import (
-    Array,
-    Numbers,
-    RowLayout,
-    count_lists,
-    dumps,
-    jsonable,
-    parse,
-    read_numbers,
-    tensor,
-    with_tokens,
-)
+from app.protocols.json_answers import dumps, jsonable, with_tokens
+from app.protocols.json_exact import parse, tensor
+from app.protocols.json_quick import Array, Numbers, RowLayout, count_lists, read_numbers
 from app.serving.request import Outputs
 from engines.signature import Signature
 

@@ -15,7 +15,8 @@ from app.serving.parity import batch_dependence
 from app.settings import ModelSettings
 from engines.engine import Arrays, Engine, Runner
 from engines.errors import EngineError
-from engines.measure import Measured, Split, choose_split, sample_inputs
+from engines.measure import Measured, Split, choose_split
+from engines.samples import sample_inputs
 from engines.signature import Signature
 
 # Time for the N x T probe of a model that this machine has not seen yet.

@@ -23,18 +23,17 @@ from engines.measure import Split
 from engines.signature import Signature
 
 # How long closing waits for a run that outlived its drain.
-_JOIN_SECONDS = 5.0
+_JOIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a servable is, for headers, status and metrics. `digest` is that of its artifact."""
+    """What a servable is, for headers, status and metrics."""
 
     model: str
     version: str
     variant: str
     engine: str
-    digest: str
 
     def head(self) -> bytes:
         """The header lines that tell a client what answered."""
@@ -68,8 +67,8 @@ class Servable:
         *,
         batched: bool,
         split: Split,
-        notes: Sequence[str] = (),
-        metadata: Mapping[str, Any] | None = None,
+        notes: Sequence[str],
+        metadata: Mapping[str, Any],
     ) -> None:
         self.identity = identity
         self.head = identity.head()
@@ -80,7 +79,7 @@ class Servable:
         self.cost = cost
         self.tally = tally
         self.split = split
-        self.metadata = metadata or {}
+        self.metadata = metadata
         """What was published beside the model; shown, never read."""
         self.notes = tuple(notes)
         """What the load found worth saying in the model's status."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -39,11 +40,11 @@ async def make_servable(doubling: Path) -> AsyncIterator[MakeServable]:
         instances: int = 1,
         batched: bool = True,
         notes: tuple[str, ...] = (),
-        metadata: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] = MappingProxyType({}),
     ) -> Servable:
         engine = load(doubling, DOUBLING, instances=instances, threads=1)
         servable = Servable(
-            Identity(model, version, "fp32", engine.name, "0" * 64),
+            Identity(model, version, "fp32", engine.name),
             engine,
             [engine.runner() for _ in range(instances)],
             limits,

@@ -13,16 +13,15 @@ from engines import onnxruntime_engine
 from engines.engine import Arrays, Engine, Runner
 from engines.errors import RunError
 from engines.measure import (
-    DYNAMIC_SIZE,
     Measured,
     Measurement,
     Split,
     best,
     choose_split,
-    sample_inputs,
     splits,
 )
 from engines.onnx_file import read_onnx
+from engines.samples import DYNAMIC_SIZE, sample_inputs
 from engines.signature import NUMPY_DTYPES, Signature, TensorSpec
 
 shapes = st.none() | st.lists(st.integers(-1, 5), max_size=3).map(tuple)

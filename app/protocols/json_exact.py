@@ -1,0 +1,169 @@
+"""Tensors out of nested JSON lists, to the letter (standard library): every value, and every error in words."""
+
+import base64
+import binascii
+import json
+import math
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from app.errors import Malformed
+from engines.signature import NUMPY_DTYPES, TensorSpec
+
+Array = np.ndarray[Any, Any]
+
+_MOST_DIMENSIONS = 32
+_INFINITE = 2**1024 - 2**970  # integers from here on have no nearest double
+
+# In both readers 1e39 is infinity in float32, as in TensorFlow Serving. (A np.errstate around each conversion would
+# cost 1 us a request.)
+warnings.filterwarnings("ignore", "overflow encountered in cast", RuntimeWarning)
+
+
+def parse(body: bytes) -> Any:
+    """The JSON value at the start of the body, bytes after it ignored as TensorFlow Serving does.
+
+    Raises Malformed. NaN, Infinity and -Infinity are numbers; a number too large for a double is none.
+    """
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Malformed(f"JSON parse error: byte {error.start} of the body is not UTF-8") from None
+    try:
+        return _DECODER.raw_decode(text.lstrip(" \t\r\n"))[0]
+    except json.JSONDecodeError as error:
+        what = "the document is empty" if not text.strip() else f"{error.msg} at character {error.pos}"
+        raise Malformed(f"JSON parse error: {what}") from None
+    except RecursionError:
+        raise Malformed("JSON parse error: nested too deep") from None
+    except ValueError:  # an integer of more digits than Python converts
+        raise Malformed("JSON parse error: number too big") from None
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise Malformed(f"JSON parse error: number too big: {text[:40]}")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+        raise Malformed(f"JSON parse error: key '{twice[:100]}' stands twice in one object")
+    return found
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite, object_pairs_hook=_unique)
+
+
+def tensor(value: Any, spec: TensorSpec) -> Array:
+    """The array that a parsed JSON value means for an input of this dtype; its shape is not compared with the spec.
+
+    Raises Malformed for a ragged list and for a leaf that is no value of the dtype, naming its place. There is no
+    coercion: a bool is no number, `1.0` is no integer, nothing wraps around.
+    """
+    shape: list[int] = []
+    node = value
+    while isinstance(node, list):
+        shape.append(len(node))
+        node = node[0] if node else None
+    if len(shape) > _MOST_DIMENSIONS:
+        raise Malformed(
+            f"input '{spec.name}' is nested {len(shape)} lists deep, at most {_MOST_DIMENSIONS} are possible"
+        )
+    leaves: list[Any] = []
+    _collect(value, shape, spec, [], leaves)
+    if spec.dtype == "string":
+        array = np.empty(len(leaves), object)
+        array[:] = leaves
+    else:
+        array = np.array(leaves, _wide(spec.dtype)).astype(NUMPY_DTYPES[spec.dtype])
+    return array.reshape(shape)
+
+
+def _wide(dtype: str) -> Any:
+    """The dtype that takes Python's numbers exactly before they are narrowed."""
+    numpy_dtype = NUMPY_DTYPES[dtype]
+    return numpy_dtype if numpy_dtype.kind in "iub" else np.float64
+
+
+def _collect(node: Any, shape: Sequence[int], spec: TensorSpec, path: list[int], leaves: list[Any]) -> None:
+    if not shape:
+        leaves.append(_leaf(node, spec, path))
+        return
+    if not isinstance(node, list):
+        raise Malformed(f"input {_place(spec, path)}: expected a list of {shape[0]}, got {_told(node)}")
+    if len(node) != shape[0]:
+        raise Malformed(
+            f"input {_place(spec, path)}: expected a list of {shape[0]} as before it, got one of {len(node)}: "
+            "lists must not be ragged"
+        )
+    for index, child in enumerate(node):
+        path.append(index)
+        _collect(child, shape[1:], spec, path, leaves)
+        path.pop()
+
+
+def _leaf(value: Any, spec: TensorSpec, path: Sequence[int]) -> Any:
+    if spec.dtype == "string":
+        return _text(value, spec, path)
+    kind = NUMPY_DTYPES[spec.dtype].kind
+    if kind == "b":
+        fits = isinstance(value, bool)
+    elif isinstance(value, bool) or not isinstance(value, int | float):
+        fits = False
+    elif kind in "iu":
+        bounds = np.iinfo(NUMPY_DTYPES[spec.dtype])
+        fits = isinstance(value, int) and bounds.min <= value <= bounds.max
+    else:
+        fits = isinstance(value, float) or abs(value) < _INFINITE
+    if not fits:
+        raise Malformed(f"input {_place(spec, path)}: expected {_wanted(spec.dtype)}, got {_told(value)}")
+    return value
+
+
+def _text(value: Any, spec: TensorSpec, path: Sequence[int]) -> str:
+    if isinstance(value, str):
+        encoded = value
+    elif isinstance(value, dict) and value.keys() == {"b64"} and isinstance(value["b64"], str):
+        try:
+            encoded = base64.b64decode(value["b64"], validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError, ValueError):
+            raise Malformed(f"input {_place(spec, path)}: 'b64' is not base64 of UTF-8 text") from None
+    else:
+        raise Malformed(f'input {_place(spec, path)}: expected a string or {{"b64": "..."}}, got {_told(value)}')
+    try:
+        encoded.encode()
+    except UnicodeEncodeError:
+        raise Malformed(f"input {_place(spec, path)}: the string holds half a surrogate pair") from None
+    return encoded
+
+
+def _place(spec: TensorSpec, path: Sequence[int]) -> str:
+    return f"'{spec.name}'" + "".join(f"[{index}]" for index in path)
+
+
+def _wanted(dtype: str) -> str:
+    kind = NUMPY_DTYPES[dtype].kind
+    if kind == "b":
+        return "true or false"
+    if kind in "iu":
+        bounds = np.iinfo(NUMPY_DTYPES[dtype])
+        return f"an integer of {dtype}, {bounds.min} to {bounds.max}, without a decimal point"
+    return f"a number ({dtype})"
+
+
+def _told(value: Any) -> str:
+    """A value as a message may quote it."""
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    if isinstance(value, dict):
+        return "an object"
+    text = json.dumps(value)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,0 +1,37 @@
+"""Made-up inputs for a signature, to warm up and to measure with."""
+
+from typing import Any
+
+import numpy as np
+
+from engines.engine import Arrays
+from engines.signature import NUMPY_DTYPES, Signature, TensorSpec
+
+# Size of a made-up input along a dynamic dimension that is not the batch.
+DYNAMIC_SIZE = 8
+
+
+def sample_inputs(signature: Signature, rows: int, seed: int) -> Arrays:
+    """Made-up inputs that fit the signature: floats in [-1, 1], integers 0 and 1, empty strings; the same for a seed.
+
+    A dynamic dimension that is not the batch gets DYNAMIC_SIZE; an unknown rank is taken for rank 1.
+    """
+    random = np.random.default_rng(seed)
+    return {spec.name: _sample(spec, _sample_shape(spec, signature, rows), random) for spec in signature.inputs}
+
+
+def _sample_shape(spec: TensorSpec, signature: Signature, rows: int) -> tuple[int, ...]:
+    declared = (-1,) if spec.shape is None else spec.shape
+    shape = [DYNAMIC_SIZE if size == -1 else size for size in declared]
+    if signature.batch_axis is not None:
+        shape[signature.batch_axis] = rows
+    return tuple(shape)
+
+
+def _sample(spec: TensorSpec, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray[Any, Any]:
+    dtype = NUMPY_DTYPES[spec.dtype]
+    if spec.dtype == "string":
+        return np.full(shape, "", object)
+    if dtype.kind in "iub":
+        return np.asarray(random.integers(0, 2, shape)).astype(dtype)
+    return np.asarray(random.uniform(-1, 1, shape)).astype(dtype)
