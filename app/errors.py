@@ -26,6 +26,10 @@ class BodyTooLarge(OctetError):
     """The body, or what it inflates to, is over the limit."""
 
 
+class HeadTooLarge(OctetError):
+    """The request line and the headers are over the limit."""
+
+
 class TooManyRows(OctetError):
     """The request has more rows than the queue could ever hold."""
 
@@ -74,6 +78,7 @@ RULES: dict[type[BaseException], Rule] = {
     model_store.errors.InvalidVersion: Rule(400, "malformed"),
     BodyTooLarge: Rule(413, "body_too_large"),
     TooManyRows: Rule(413, "too_many_rows"),
+    HeadTooLarge: Rule(431, "head_too_large"),
     UnsupportedEncoding: Rule(415, "unsupported_encoding"),
     Cancelled: Rule(499, "cancelled"),
     NotReady: Rule(503, "not_ready", retry_after_seconds=1),

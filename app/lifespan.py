@@ -6,6 +6,7 @@ import logging
 import re
 import secrets
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 
@@ -13,6 +14,7 @@ import structlog
 
 from app.control.watch import Watch
 from app.metrics import Metrics
+from app.protocols.codec import Codec, Decoded
 from app.serving.table import Table
 from app.settings import Settings
 from engines.onnxruntime_engine import load as open_onnxruntime
@@ -38,8 +40,11 @@ class Service:
         self.watch = Watch(store, settings, OPEN_ENGINES, self.table, self.metrics, self.log)
         self.draining = False
         """Once true, what is in flight is finished and nothing new is taken up."""
+        self.left_behind = False
+        """Whether a load was still going on at the end, in a thread that cannot be stopped."""
         self._in_flight = 0
         self._quiet = asyncio.Event()
+        self._decoder = ThreadPoolExecutor(1, "octet-decoder")
         self._ids = itertools.count(1)
         self._id_prefix = secrets.token_hex(6).encode()
 
@@ -68,6 +73,14 @@ class Service:
                 async with asyncio.timeout(self.settings.drain_seconds):
                     await self._quiet.wait()
 
+    def close(self) -> None:
+        """Decode nothing more."""
+        self._decoder.shutdown(wait=False, cancel_futures=True)
+
+    def decode_apart(self, codec: Codec, body: bytes) -> "asyncio.Future[Decoded]":
+        """Decode a large body outside the event loop. One at a time: it may take fifty times the body's memory."""
+        return asyncio.get_running_loop().run_in_executor(self._decoder, codec.decode_exactly, body)
+
     def request_id(self, given: bytes | None = None) -> bytes:
         """The client's own id where it can be echoed safely, else a new one."""
         if given and _REQUEST_ID.fullmatch(given):
@@ -88,4 +101,5 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
             watching.cancel()
             with suppress(asyncio.CancelledError):
                 await watching
-            await service.watch.close()
+            service.left_behind = not await service.watch.close()
+            service.close()

@@ -1,23 +1,34 @@
 """Made-up inputs for a signature, to warm up and to measure with."""
 
+import math
 from typing import Any
 
 import numpy as np
 
 from engines.engine import Arrays
+from engines.errors import InputRefused
 from engines.signature import NUMPY_DTYPES, Signature, TensorSpec
 
 # Size of a made-up input along a dynamic dimension that is not the batch.
 DYNAMIC_SIZE = 8
 
 
+# Made-up inputs beyond this are not made: a signature may claim any size, and the machine has a memory.
+MOST_SAMPLE_BYTES = 256 << 20
+
+
 def sample_inputs(signature: Signature, rows: int, seed: int) -> Arrays:
     """Made-up inputs that fit the signature: floats in [-1, 1], integers 0 and 1, empty strings; the same for a seed.
 
-    A dynamic dimension that is not the batch gets DYNAMIC_SIZE; an unknown rank is taken for rank 1.
+    A dynamic dimension that is not the batch gets DYNAMIC_SIZE; an unknown rank is taken for rank 1. Raises
+    InputRefused for more than MOST_SAMPLE_BYTES.
     """
+    shapes = {spec: _sample_shape(spec, signature, rows) for spec in signature.inputs}
+    size_bytes = sum(math.prod(shape) * NUMPY_DTYPES[spec.dtype].itemsize for spec, shape in shapes.items())
+    if size_bytes > MOST_SAMPLE_BYTES:
+        raise InputRefused(f"{rows} made-up rows would take {size_bytes} bytes, at most {MOST_SAMPLE_BYTES} are made")
     random = np.random.default_rng(seed)
-    return {spec.name: _sample(spec, _sample_shape(spec, signature, rows), random) for spec in signature.inputs}
+    return {spec.name: _sample(spec, shape, random) for spec, shape in shapes.items()}
 
 
 def _sample_shape(spec: TensorSpec, signature: Signature, rows: int) -> tuple[int, ...]:

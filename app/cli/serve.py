@@ -44,10 +44,16 @@ def serve(flags: dict[str, Any]) -> None:
     listening = _listen(settings)
     sys.setswitchinterval(_SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings, listening))
+        if runner.run(_serve(settings, listening)):
+            _leave()
     if threading.active_count() > 1:  # a run outlived its drain: its thread would crash in a torn down interpreter
-        logging.shutdown()
-        os._exit(0)
+        _leave()
+
+
+def _leave() -> None:
+    """End the process without waiting for its threads."""
+    logging.shutdown()
+    os._exit(0)
 
 
 def _loop_factory() -> Any:
@@ -98,7 +104,8 @@ def _server(service: Service) -> _Server:
     )
 
 
-async def _serve(settings: Settings, listening: socket.socket) -> None:
+async def _serve(settings: Settings, listening: socket.socket) -> bool:
+    """Serve until a signal; True when a thread is left behind that still loads a model."""
     async with running(settings) as service:
         server = _server(service)
         stopping = asyncio.Event()
@@ -116,6 +123,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         server.should_exit = True
         await serving
     service.log.info("stopped")
+    return service.left_behind
 
 
 async def _greet(service: Service, port: int) -> None:

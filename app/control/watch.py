@@ -85,10 +85,12 @@ class Watch:
         async with self._refreshed:
             await self._refreshed.wait_for(lambda: self._refreshes_done >= mine)
 
-    async def close(self) -> None:
-        """Drain and free every servable; call after `run` ended."""
-        await asyncio.gather(*self._steps, return_exceptions=True)
+    async def close(self) -> bool:
+        """Drain and free every servable; call after `run` ended. False when a load goes on in its thread."""
+        if self._steps:
+            await asyncio.wait(self._steps, timeout=_CLOSING_SECONDS)
         await asyncio.gather(*(self._retire(servable, _CLOSING_SECONDS) for servable in self._servables.values()))
+        return not self._steps
 
     async def _sleep(self) -> None:
         try:

@@ -16,7 +16,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from app.errors import Malformed
+from app.errors import HeadTooLarge, Malformed, OctetError
 from app.http.asgi import Entry
 from app.http.head import KnownHead, read_head
 from app.http.inference import Call, Response, error_response
@@ -33,6 +33,8 @@ _MOST_PIPELINED = 16
 # An offer to change the protocol may be ignored (RFC 9110, 7.8). The parser does not: it drops the request's body.
 # Java's HttpClient offers HTTP/2 with every first request.
 _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
+# A head is read into memory before anybody can judge it.
+_MOST_HEAD_BYTES = 65_536
 # An answer that closes the connection is readable for this long while the client still sends its body.
 _LINGER_SECONDS = 2.0
 
@@ -65,7 +67,10 @@ class FastProtocol(HttpToolsProtocol):
         self._idle_timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
         self._is_stopping = False
-        self._is_broken = False
+        self._broken_by: OctetError | None = None
+        """Why nothing more is read from this connection; told after the answers that are due."""
+        self._is_in_head = False
+        self._head_size_bytes = 0
         self._lingers = False
         """Whether the last answer is sent and only the rest of its request is still read."""
         self._default_headers: list[tuple[bytes, bytes]] | None = None
@@ -80,12 +85,24 @@ class FastProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._is_between_messages = False
+        self._is_in_head = True
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
         self._open = None
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._is_in_head:  # else it is a trailer, which nobody here reads
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        self._head_size_bytes = 0
+        if self._broken_by is not None:
+            return
+        if self.parser.should_upgrade():  # what follows would be read in another way than its sender means it
+            self._break_off(Malformed("no other protocol is spoken here: send the request without Upgrade"))
+            return
         if self._takes_call() and (target := self._targets.match(self.url)) is not None:
             self._begin(target)
             return
@@ -96,12 +113,16 @@ class FastProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
+        if self._broken_by is not None:
+            return
         if self._open is None:
             super().on_body(body)
         else:
             self._open.feed(body)  # an answered one drops it, so that its client can read why
 
     def on_message_complete(self) -> None:
+        if self._broken_by is not None:
+            return
         self._is_between_messages = True
         self._head_bytes = None
         call = self._open
@@ -125,7 +146,6 @@ class FastProtocol(HttpToolsProtocol):
             parser.get_method() == b"POST"
             and self._asgi_is_idle()
             and not self.expect_100_continue
-            and not parser.should_upgrade()
             and parser.get_http_version() == "1.1"
         )
 
@@ -160,9 +180,16 @@ class FastProtocol(HttpToolsProtocol):
             self._head_bytes = head_bytes
             if _UPGRADE.search(head_bytes):
                 data = _UPGRADE.sub(b"", head_bytes) + data[end:]
-        self._idle_since = self.loop.time()
+        if self._broken_by is not None:
+            return
+        if not self._is_in_head:  # a head has one keep-alive time, however it dribbles in
+            self._idle_since = self.loop.time()
         super().data_received(data)
         self._head_bytes = None
+        if self._is_in_head:
+            self._head_size_bytes += len(data)
+            if self._head_size_bytes > _MOST_HEAD_BYTES:
+                self._break_off(HeadTooLarge(f"the head of the request is over {_MOST_HEAD_BYTES} bytes"))
         unread = self._open
         if unread is not None and self._body_timer is None and unread.response is None:  # a body in several pieces
             self._body_timer = self.loop.call_later(unread.remaining_seconds(), unread.time_out)
@@ -198,8 +225,8 @@ class FastProtocol(HttpToolsProtocol):
         if self._held is not None:
             held, self._held = self._held, None
             super()._start_asgi_task(*held)
-        elif self._is_broken:
-            self._send_broken()
+        elif self._broken_by is not None:
+            self._send_broken(self._broken_by)
         else:
             self._idle_since = self.loop.time()
 
@@ -243,10 +270,14 @@ class FastProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        """What follows on this connection is no HTTP: say so after the answers that are still due, and close."""
-        if self._is_broken:
+        """What the parser says of bytes that are no HTTP."""
+        self._break_off(Malformed("this is not an HTTP/1.1 request: the connection is closed"))
+
+    def _break_off(self, error: OctetError) -> None:
+        """Read no further; say why after the answers that are still due, and close."""
+        if self._broken_by is not None:
             return
-        self._is_broken = True
+        self._broken_by = error
         self._is_between_messages = False
         self.flow.pause_reading()
         call, self._open = self._open, None
@@ -254,7 +285,7 @@ class FastProtocol(HttpToolsProtocol):
             self._line[-1] = (call, False)
             call.break_off()  # its own answer says so
         elif (self._asgi_is_idle() or self._asgi_breaks_off()) and not self._line:
-            self._send_broken()
+            self._send_broken(error)
 
     def _asgi_breaks_off(self) -> bool:
         """Give up the last ASGI request if it is its body that broke off; whether none is left to be answered."""
@@ -269,8 +300,7 @@ class FastProtocol(HttpToolsProtocol):
         self._held = None
         return True
 
-    def _send_broken(self) -> None:
-        error = Malformed("this is not an HTTP/1.1 request: the connection is closed")
+    def _send_broken(self, error: OctetError) -> None:
         response = error_response(error, self._service.request_id())
         self._write(response, closes=True)
         self.transport.close()
@@ -285,8 +315,8 @@ class FastProtocol(HttpToolsProtocol):
         self._idle_since = self.loop.time()
         was_last = not self.pipeline
         super().on_response_complete()
-        if self._is_broken and was_last:
-            self._send_broken()
+        if self._broken_by is not None and was_last:
+            self._send_broken(self._broken_by)
 
     def shutdown(self) -> None:
         """Finish the line, then close."""

@@ -1,11 +1,14 @@
 """What the headers of an inference request say, and the memory of those seen before."""
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from app.errors import Malformed, OctetError
+from app.errors import Malformed, OctetError, UnsupportedEncoding
 from app.http.body import window_for
 from app.http.inference_routes import Target
+
+_NUMBER = re.compile(rb"\d{1,12}(\.\d{1,12})?")
 
 
 class Head(NamedTuple):
@@ -31,6 +34,8 @@ def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
     timeout = fields.get(b"x-request-timeout-ms")
     try:
         window = window_for(fields.get(b"content-encoding", b""))
+        if fields.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+            raise UnsupportedEncoding("the only Transfer-Encoding spoken here is chunked: compress by Content-Encoding")
         seconds = None if timeout is None else _seconds(timeout)
     except OctetError as fault:
         return Head(request_id, None, None, None, fault)
@@ -38,10 +43,7 @@ def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
 
 
 def _seconds(milliseconds: bytes) -> float:
-    try:
-        seconds = float(milliseconds) / 1000
-    except ValueError:
-        seconds = 0.0
+    seconds = float(milliseconds) / 1000 if _NUMBER.fullmatch(milliseconds) else 0.0
     if not seconds > 0:
         raise Malformed(
             f"X-Request-Timeout-Ms is '{milliseconds.decode('latin-1')}', expected a number of milliseconds above 0"

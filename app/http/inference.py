@@ -18,9 +18,12 @@ from app.http.body import too_large, unpack
 from app.http.head import Head
 from app.http.inference_routes import Target
 from app.lifespan import Service
+from app.protocols.codec import Decoded
 from app.serving.request import Outcome, Request
 from app.serving.servable import Servable
 
+# Exact decoding walks through every value in Python. Above this size it does so in a thread, which lets the loop go on.
+_LARGE_BYTES = 65_536
 _JSON_TYPE = b"content-type: application/json\r\n"
 _OK_HEAD = (
     b"content-type: %b\r\n%bserver-timing: queue;dur=%.3f, compute;dur=%.3f\r\n"
@@ -161,15 +164,36 @@ class Call:
             if self.servable.draining:  # replaced while the body came in
                 self.servable, self._codec = self._target.resolve(self._service.table)
                 self._tally = self.servable.tally
-            decoded = self._codec.decode(body)
-            self._form = decoded.form
-            now = time.perf_counter()
-            rows = decoded.rows if self.servable.batched else 1
-            request = Request(decoded.inputs, rows, decoded.group, now, self._deadline, self._settled)
-            self.servable.submit(request)
-            self._request = request
+            decoded = self._codec.decode_quickly(body)
+            if decoded is not None:
+                self._hand_over(decoded)
+            elif len(body) <= _LARGE_BYTES:
+                self._hand_over(self._codec.decode_exactly(body))
+            else:
+                self._service.decode_apart(self._codec, body).add_done_callback(self._decoded)
         except Exception as error:  # noqa: BLE001  every error becomes an answer
             self._refuse(error)
+
+    def _decoded(self, future: "asyncio.Future[Decoded]") -> None:
+        if self.response is not None:
+            return
+        try:
+            assert self.servable is not None
+            successor, codec = self._target.resolve(self._service.table)
+            if self.servable.draining and codec is self._codec:  # replaced meanwhile by one that reads alike
+                self.servable, self._tally = successor, successor.tally
+            self._hand_over(future.result())
+        except Exception as error:  # noqa: BLE001  every error becomes an answer
+            self._refuse(error)
+
+    def _hand_over(self, decoded: Decoded) -> None:
+        assert self.servable is not None
+        self._form = decoded.form
+        now = time.perf_counter()
+        rows = decoded.rows if self.servable.batched else 1
+        request = Request(decoded.inputs, rows, decoded.group, now, self._deadline, self._settled)
+        self.servable.submit(request)
+        self._request = request
 
     def _settled(self, request: Request, outcome: Outcome) -> None:
         self._request = None

@@ -11,6 +11,7 @@ _ERRORS = {
     "404": "No such model or version.",
     "413": "The body or its number of rows is over the limit.",
     "415": "A Content-Encoding other than gzip, deflate, identity.",
+    "431": "The request line and the headers are over 64 KiB.",
     "500": "The engine failed, or something unforeseen did: logged under the request's id.",
     "503": "Queue full, still loading, or stopping; Retry-After says when to try again.",
     "504": "The deadline came first.",

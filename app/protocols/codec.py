@@ -25,8 +25,12 @@ class Codec(Protocol):
 
     content_type: bytes
 
-    def decode(self, body: bytes) -> Decoded:
-        """Raises Malformed, saying which input, what came and what was expected."""
+    def decode_quickly(self, body: bytes) -> Decoded | None:
+        """The common request, in microseconds; None for what needs a closer look. On the event loop only."""
+        ...
+
+    def decode_exactly(self, body: bytes) -> Decoded:
+        """Any request, in any thread. Raises Malformed, saying which input, what came and what was expected."""
         ...
 
     def encode(self, outputs: Outputs, form: str) -> bytes:

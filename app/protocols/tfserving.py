@@ -43,12 +43,18 @@ class TfServing:
         self._plain_output = _plain_output(signature)
         self._parser = simdjson.Parser()
 
-    def decode(self, body: bytes) -> Decoded:
-        """Read a predict request. Raises Malformed."""
+    def decode_quickly(self, body: bytes) -> Decoded | None:
+        """Read plain numbers; None where `decode_exactly` has to look. Raises Malformed for shapes that do not fit."""
         if self._layout is not None and (rows := self._read_rows(self._layout, body)) is not None:
             return Decoded({self._layout.name: rows}, len(rows), self._layout.row_shape, ROW)
-        quick = self._decode_quickly(body) if self._numbers else None
-        form, inputs = quick or self._decode_exactly(body)
+        quick = self._numbers_in(body) if self._numbers else None
+        return None if quick is None else self._fitting(*quick)
+
+    def decode_exactly(self, body: bytes) -> Decoded:
+        """Read any predict request. Raises Malformed."""
+        return self._fitting(*self._values_in(body))
+
+    def _fitting(self, form: str, inputs: Outputs) -> Decoded:
         for name, array in inputs.items():
             check_shape(self._specs[name], array.shape)
         return gather(self._signature, inputs, form)
@@ -88,15 +94,15 @@ class TfServing:
         """The most common request: nothing but `instances`, rows of the one shape that the signature allows."""
         try:
             document: Any = self._parser.parse(body)
-            return layout.read(document["instances"], count_lists(body)) if len(document) == 1 else None
+            return layout.read(document["instances"], count_lists(body)) if _has_one_form(document) else None
         except _NOT_NUMBERS:
             return None
 
-    def _decode_quickly(self, body: bytes) -> tuple[str, Outputs] | None:
+    def _numbers_in(self, body: bytes) -> tuple[str, Outputs] | None:
         """What simdjson can read without a doubt; None sends the body to the exact way."""
         try:
             document: Any = self._parser.parse(body)
-            if len(document) != 1:
+            if not _has_one_form(document):
                 return None
             try:
                 node, form, read = document["instances"], ROW, self._rows_quickly
@@ -143,7 +149,7 @@ class TfServing:
 
     # --- the exact way: everything, and every error
 
-    def _decode_exactly(self, body: bytes) -> tuple[str, Outputs]:
+    def _values_in(self, body: bytes) -> tuple[str, Outputs]:
         document = parse(body)
         if not isinstance(document, dict):
             raise Malformed("the body must be a JSON object with 'instances' or 'inputs'")
@@ -187,6 +193,11 @@ class TfServing:
 
 codec = lru_cache(maxsize=1024)(TfServing)
 """The codec of a signature; servables that share a signature share it."""
+
+
+def _has_one_form(document: Any) -> bool:
+    """Whether a document's one key beside the default signature's name is left to be `instances` or `inputs`."""
+    return len(document) == 1 or (len(document) == 2 and document["signature_name"] in DEFAULT_SIGNATURES)
 
 
 def _numbers(signature: Signature) -> dict[str, tuple[int, Numbers]]:

@@ -59,6 +59,11 @@ class Batcher:
         """Whether a request of one row would be refused: worth knowing before its body is read."""
         return self.pending_rows >= self._queue_rows
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits; a request of no rows waits too."""
+        return not self._lanes
+
     def refuse_if_full(self, rows: int) -> None:
         """Raises TooManyRows or QueueFull when `rows` more must not wait here."""
         if rows > self._queue_rows:

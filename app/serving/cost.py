@@ -7,6 +7,9 @@ from itertools import islice
 # bound runs on the event loop itself, which it blocks no longer than a large request's decoding does.
 LOOP_BOUND_SECONDS = 0.0005
 
+# A batch on the loop that used this much processor time was no cheap one.
+OVERRUN_SECONDS = 10 * LOOP_BOUND_SECONDS
+
 # Whatever disturbs a run only adds to it (another process on the core, another thread with the lock), so the estimate
 # follows a faster run at once and a slower one only when it stays. This settles near the fastest tenth.
 DOWN = 0.25
@@ -20,6 +23,7 @@ class CostTable:
 
     def __init__(self) -> None:
         self._seconds: dict[Hashable, dict[int, float]] = {}
+        self._varies = False
 
     def expected(self, group: Hashable, rows: int) -> float | None:
         """What a batch about as large costs when nothing disturbs it; None when none was seen yet."""
@@ -29,7 +33,14 @@ class CostTable:
     def runs_on_loop(self, group: Hashable, rows: int) -> bool:
         """Whether such a batch is known to be cheaper than a thread hop is worth."""
         seconds = self.expected(group, rows)
-        return seconds is not None and seconds < LOOP_BOUND_SECONDS
+        return seconds is not None and seconds < LOOP_BOUND_SECONDS and not self._varies
+
+    def overran(self) -> None:
+        """A batch that was thought cheap kept the loop waiting: what it costs depends on its values, not its size.
+
+        None of this model runs on the loop from then on.
+        """
+        self._varies = True
 
     def by_rows(self) -> dict[int, float]:
         """Seconds a batch by its rows (the power of two below), for the shapes the model was warmed up with."""

@@ -15,7 +15,7 @@ from app.errors import Cancelled, DeadlineExceeded, Draining
 from app.metrics import Tally
 from app.serving.batch import Rows, Whole
 from app.serving.batcher import Batch, Batcher, Lane, Member
-from app.serving.cost import CostTable
+from app.serving.cost import OVERRUN_SECONDS, CostTable
 from app.serving.request import Outcome, Request
 from app.serving.workers import Worker
 from engines.engine import Engine, Runner
@@ -167,9 +167,12 @@ class Servable:
 
     def _run_here(self, lane: Lane, now: float) -> None:
         batch = self._batcher.take(lane, now)
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.thread_time()
         outcomes = self._idle[-1].run_here(batch)
-        self._answer(batch, outcomes, started, time.perf_counter())
+        ended = time.perf_counter()
+        if ended - started > OVERRUN_SECONDS and time.thread_time() - used > OVERRUN_SECONDS:
+            self.cost.overran()
+        self._answer(batch, outcomes, started, ended)
 
     def _came_back(
         self, worker: Worker, batch: Batch, outcomes: list[tuple[Member, Outcome]], started: float, ended: float
@@ -200,7 +203,7 @@ class Servable:
     def _after(self) -> None:
         """Keep the gauge, the timer and the drain in step with what is owned now."""
         self.tally.pending_rows = self._batcher.pending_rows
-        if self._batcher.pending_rows or len(self._idle) < len(self._workers):
+        if not self._batcher.is_empty or len(self._idle) < len(self._workers):
             self._arm_timer()
         elif self.draining:
             self._quiet.set()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engines import onnxruntime_engine
 from engines.engine import Arrays, Engine, Runner
-from engines.errors import RunError
+from engines.errors import InputRefused, RunError
 from engines.measure import (
     Measured,
     Measurement,
@@ -169,3 +169,9 @@ def test_a_failing_run_ends_the_measuring_and_frees_the_engine(good_runs: int) -
     engine = _Failing(Signature((), (), None), good_runs)
     assert choose_split(lambda _: engine, cores=2, budget_seconds=1.0) == Measured(Split(2, 1), ())
     assert engine.closed
+
+
+def test_rows_that_would_fill_the_memory_are_not_made_up() -> None:
+    claimed = Signature((TensorSpec("x", "float32", (-1, 1 << 29)),), (TensorSpec("y", "float32", (-1, 1)),), 0)
+    with pytest.raises(InputRefused, match="2147483648 bytes"):
+        sample_inputs(claimed, 1, 0)

@@ -1,13 +1,14 @@
 """What HTTP promises of a connection, seen on the socket."""
 
 import gzip
+import json
 
 import psutil
 import pytest
 
 from tests.service.conftest import Serve
 from tests.service.door_cases import GZIPPED, LIMIT_BYTES, ROWS, WAITING, keep_busy, lasting, model
-from tests.service.process import Octet
+from tests.service.process import Octet, alive
 from tests.service.wire import PREDICT, Wire, chunked, request
 
 LIVE = request(b"", "/healthz/live", method="GET")
@@ -226,3 +227,36 @@ def test_a_client_that_vanishes_while_it_waits_leaves_the_queue(serve: Serve) ->
         assert octet.sample('octet_cancelled_total{model="slow"') == 2
         assert [running.answer().json(), running.answer().json()] == [{"predictions": [5000]}, {"predictions": [0]}]
         assert neighbour.answer().json() == {"predictions": [9]}
+
+
+def test_an_offer_to_change_the_protocol_never_turns_a_body_into_a_request(server: Octet) -> None:
+    """Where the offer cannot be passed over (its head came in pieces), nothing after it is read."""
+    inner = rows(7)
+    head = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n".encode()
+    with server.connect() as wire:
+        alive(wire)
+        wire.send(head)
+        with server.connect() as other:
+            alive(other)  # the server has read the first piece by now
+        wire.send(f"Content-Length: {len(inner)}\r\n\r\n".encode() + inner)
+        answer = wire.answer()
+        assert (answer.status, "Upgrade" in answer.error) == (400, True)
+        assert_closed(wire)
+
+
+def test_a_head_without_an_end_is_refused(server: Octet) -> None:
+    with server.connect() as wire:
+        wire.send(f"POST {PREDICT} HTTP/1.1\r\n".encode(), *[b"x-filler: " + b"y" * 8000 + b"\r\n"] * 40)
+        answer = wire.answer()
+        assert (answer.status, "65536 bytes" in answer.error) == (431, True)
+        wire.rest()
+
+
+def test_a_large_body_of_an_uncommon_form_gets_its_own_rows(server: Octet) -> None:
+    """Such a body is decoded outside the event loop."""
+    numbers = [[number + 0.5, number] for number in range(900)]
+    body = json.dumps({"who": "x" * 70_000, "instances": numbers}).encode()
+    with server.connect() as wire:
+        answer = wire.ask(request(body))
+        assert answer.json() == {"predictions": [[2 * a, 2 * b] for a, b in numbers]}
+        assert "expected a number" in wire.ask(request(body.replace(b"[0.5, 0]", b"[true, 0]"))).error

@@ -66,3 +66,12 @@ def test_the_memory_of_shapes_is_bounded() -> None:
     known = [group for group in range(3 * MOST_GROUPS) if cost.expected(group, 1) is not None]
     assert len(known) == MOST_GROUPS
     assert known[-1] == 3 * MOST_GROUPS - 1
+
+
+def test_a_model_whose_cost_depends_on_its_values_leaves_the_loop_for_good() -> None:
+    cost = CostTable()
+    cost.observe("g", 1, LOOP_BOUND_SECONDS / 10)
+    cost.overran()
+    for _ in range(1000):
+        cost.observe("g", 1, LOOP_BOUND_SECONDS / 10)
+    assert not cost.runs_on_loop("g", 1)
