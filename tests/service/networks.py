@@ -17,11 +17,11 @@ def pick() -> ModelProto:
     return gather(np.arange(PICKED_ROWS) * 3)
 
 
-def slow() -> ModelProto:
+def slow(least_products: int = _LEAST_PRODUCTS) -> ModelProto:
     """`y = x`, after as many matrix products as the largest x of the batch: the request says how long it takes."""
     weights = {
         "turned": np.eye(_SIDE, dtype=np.float32)[::-1].copy(),
-        "least": np.array(_LEAST_PRODUCTS),
+        "least": np.array(least_products),
         "zero": np.array(0, np.float32),
     }
     square = [_SIDE, _SIDE]

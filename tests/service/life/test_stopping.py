@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from engines.onnx_file import read_onnx
+from model_store.manifest import Metadata
+from model_store.records import NewVersion
+from model_store.store import Store
 from tests import graphs
 from tests.service.conftest import Publish, Start
 from tests.service.networks import slow
 from tests.service.process import OCTET, alive, eventually
-from tests.service.wire import PATIENCE_SECONDS, request
+from tests.service.wire import PATIENCE_SECONDS, Wire, request
 
 PATH = "/v1/models/m:predict"
 BODY = json.dumps({"instances": [[1, 2]]}).encode()
@@ -97,6 +101,34 @@ def test_the_second_signal_ends_it_at_once(number: signal.Signals, published: No
     server.signal(number)
     assert server.exit_code() in (-number, 128 + number)
     assert "Traceback" not in server.log_text
+
+
+def test_a_signal_while_a_model_is_loaded_is_heard(store_folder: Path, tmp_path: Path) -> None:
+    """Loading warms the model up, which takes far longer than any test waits."""
+    file = graphs.save(slow(FOREVER), tmp_path / "forever.onnx")
+    with Store.open(store_folder) as store:
+        store.publish(NewVersion("forever", "1.0.0", file, {}, read_onnx(file).signature.to_json(), Metadata()))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [OCTET, "serve", "--store", str(store_folder), "--port", str(port), "--instances", "1", "--threads", "1"]
+    log = tmp_path / "log"
+    with log.open("wb") as stderr, subprocess.Popen(command, stderr=stderr, stdout=subprocess.DEVNULL) as process:
+        try:
+            eventually(lambda: loading(port), "the model is being loaded")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE_SECONDS) == 0
+        finally:
+            process.kill()
+    assert "stopped" in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+def loading(port: int) -> bool:
+    try:
+        with Wire(port) as wire:
+            return b'"LOADING"' in wire.ask(request(path="/v1/models/forever", method="GET")).body
+    except ConnectionRefusedError:
+        return False
 
 
 def test_a_port_that_is_taken_is_named(published: None, store_folder: Path) -> None:
