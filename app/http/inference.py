@@ -9,7 +9,7 @@ happens exactly once whatever goes wrong, also from within `admit`, `feed` and `
 import asyncio
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -21,6 +21,8 @@ from app.lifespan import Service
 from app.protocols.codec import Decoded
 from app.serving.request import Outcome, Request
 from app.serving.servable import Servable
+
+T = TypeVar("T")
 
 # Exact decoding walks through every value in Python. Above this size it does so in a thread, which lets the loop go on.
 _LARGE_BYTES = 65_536
@@ -45,6 +47,7 @@ class Call:
 
     __slots__ = (
         "_answered",
+        "_apart",
         "_chunks",
         "_codec",
         "_deadline",
@@ -70,6 +73,7 @@ class Call:
         self._chunks: list[bytes] = []
         self._size_bytes = 0
         self._request: Request | None = None
+        self._apart: asyncio.Future[Any] | None = None
         self.servable: Servable | None = None
         self._tally = service.metrics.unserved
         self.response: Response | None = None
@@ -122,18 +126,17 @@ class Call:
         else:  # zlib works outside the interpreter's lock
             loop = asyncio.get_running_loop()
             unpacked = loop.run_in_executor(None, unpack, body, self._head.window, self._service.max_body_bytes)
-            unpacked.add_done_callback(self._unpacked)
+            self._wait_for(unpacked, self._unpacked)
 
     def remaining_seconds(self) -> float:
         """Time until the deadline; only after `admit` returned True."""
         return self._deadline - time.perf_counter()
 
     def time_out(self) -> None:
-        """The deadline came before the body was complete."""
+        """The deadline came before the rows could be handed over."""
         if self.response is None and self._request is None:
-            self._refuse(
-                DeadlineExceeded("the body did not arrive in time: allow more (X-Request-Timeout-Ms, deadline_ms)")
-            )
+            what = "did not arrive" if self._apart is None else "could not be unpacked and decoded"
+            self._refuse(DeadlineExceeded(f"the body {what} in time: allow more (X-Request-Timeout-Ms, deadline_ms)"))
 
     def break_off(self) -> None:
         """What came instead of the rest of the body is no HTTP."""
@@ -149,8 +152,15 @@ class Call:
                 self.servable.tally.cancelled += 1
             self._refuse(Cancelled("the client closed the connection before its request was complete"))
 
+    def _wait_for(self, work: "asyncio.Future[T]", then: "Callable[[asyncio.Future[T]], None]") -> None:
+        """Go on when a thread is done, but no later than the deadline: `_refuse` gives up work that has not begun."""
+        timer = asyncio.get_running_loop().call_later(max(0.0, self.remaining_seconds()), self.time_out)
+        self._apart = work
+        work.add_done_callback(lambda _: timer.cancel())
+        work.add_done_callback(then)
+
     def _unpacked(self, future: "asyncio.Future[bytes]") -> None:
-        if self.response is not None:
+        if self.response is not None or future.cancelled():
             return
         if (error := future.exception()) is not None:
             self._refuse(error)
@@ -170,12 +180,12 @@ class Call:
             elif len(body) <= _LARGE_BYTES:
                 self._hand_over(self._codec.decode_exactly(body))
             else:
-                self._service.decode_apart(self._codec, body).add_done_callback(self._decoded)
+                self._wait_for(self._service.decode_apart(self._codec, body), self._decoded)
         except Exception as error:  # noqa: BLE001  every error becomes an answer
             self._refuse(error)
 
     def _decoded(self, future: "asyncio.Future[Decoded]") -> None:
-        if self.response is not None:
+        if self.response is not None or future.cancelled():
             return
         try:
             assert self.servable is not None
@@ -220,6 +230,8 @@ class Call:
         self._respond(Response(200, head, body))
 
     def _refuse(self, error: BaseException) -> None:
+        if self._apart is not None:
+            self._apart.cancel()
         rule = rule_for(error)
         if rule is INTERNAL:
             self._service.log.error("request failed", request_id=self.request_id.decode(), exc_info=error)

@@ -260,3 +260,12 @@ def test_a_large_body_of_an_uncommon_form_gets_its_own_rows(server: Octet) -> No
         answer = wire.ask(request(body))
         assert answer.json() == {"predictions": [[2 * a, 2 * b] for a, b in numbers]}
         assert "expected a number" in wire.ask(request(body.replace(b"[0.5, 0]", b"[true, 0]"))).error
+
+
+def test_the_deadline_holds_while_a_large_body_is_decoded(serve: Serve) -> None:
+    server = serve("--max-body-bytes", "64MiB")
+    body = json.dumps({"instances": [[0.5] * 1000] * 3000 + [[True]]}).encode()
+    with server.connect() as wire:
+        answer = wire.ask(request(body, PREDICT, "x-request-timeout-ms: 400"))
+        assert (answer.status, "decoded in time" in answer.error) == (504, True)
+        assert wire.ask(rows(3)).json() == answer_to(3)
