@@ -64,7 +64,10 @@ class Watch:
             asked = self._refreshes_asked
             await self._look(again=asked > self._refreshes_seen)
             self._refreshes_seen = asked
-            self._act()
+            try:
+                self._act()
+            except Exception as error:  # noqa: BLE001  unforeseen; a watch that ended would leave the server blind
+                self._log.error("what the store asks for cannot be acted on; trying again", exc_info=error)
             if State.LOADING not in self._states.values():
                 self._table.complete = self._revision is not None
                 async with self._refreshed:

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 import structlog
 
 from app.control.watch import Watch
@@ -30,3 +31,26 @@ async def test_a_store_that_was_never_read_is_not_taken_for_an_empty_one(tmp_pat
         with suppress(asyncio.CancelledError):
             await running
         await watch.close()
+
+
+async def test_an_unforeseen_error_does_not_end_the_watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = Metrics()
+    with Store.open(tmp_path / "store") as store:
+        watch = Watch(store, Settings(refresh_seconds=3600), {}, Table(), metrics, structlog.get_logger())
+        acted: list[str] = []
+
+        def act() -> None:
+            acted.append("once more")
+            if len(acted) == 1:
+                raise RuntimeError("nobody thought of this")
+
+        monkeypatch.setattr(watch, "_act", act)
+        running = asyncio.create_task(watch.run())
+        async with asyncio.timeout(10):
+            await watch.refresh()
+            await watch.refresh()
+        assert len(acted) > 1
+        assert not running.done()
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
