@@ -38,6 +38,10 @@ class UnsupportedEncoding(OctetError):
     """A Content-Encoding that is not spoken here."""
 
 
+class Unsupported(OctetError):
+    """A part of a protocol that is off, or that no model here can answer."""
+
+
 class NotReady(OctetError):
     """The model is known, but nothing of it is loaded yet."""
 
@@ -81,6 +85,7 @@ RULES: dict[type[BaseException], Rule] = {
     HeadTooLarge: Rule(431, "head_too_large"),
     UnsupportedEncoding: Rule(415, "unsupported_encoding"),
     Cancelled: Rule(499, "cancelled"),
+    Unsupported: Rule(501, "unsupported"),
     NotReady: Rule(503, "not_ready", retry_after_seconds=1),
     QueueFull: Rule(503, "queue_full", retry_after_seconds=1),
     Draining: Rule(503, "draining", retry_after_seconds=5),

@@ -15,6 +15,7 @@ import structlog
 from app.control.watch import Watch
 from app.metrics import Metrics
 from app.protocols.codec import Codec, Decoded
+from app.protocols.shared_memory import Regions
 from app.serving.table import Table
 from app.settings import Settings
 from engines.onnxruntime_engine import load as open_onnxruntime
@@ -37,6 +38,7 @@ class Service:
         self.metrics = Metrics()
         self.log = structlog.get_logger("octet")
         self.logs_requests = logging.getLogger("octet").isEnabledFor(logging.DEBUG)
+        self.regions = Regions(enabled=settings.shared_memory)
         self.watch = Watch(store, settings, OPEN_ENGINES, self.table, self.metrics, self.log)
         self.draining = False
         """Once true, what is in flight is finished and nothing new is taken up."""
@@ -74,12 +76,13 @@ class Service:
                     await self._quiet.wait()
 
     def close(self) -> None:
-        """Decode nothing more."""
+        """Decode nothing more, let go of the clients' memory."""
         self._decoder.shutdown(wait=False, cancel_futures=True)
+        self.regions.close()
 
-    def decode_apart(self, codec: Codec, body: bytes) -> "asyncio.Future[Decoded]":
+    def decode_apart(self, codec: Codec, body: bytes, json_bytes: int | None) -> "asyncio.Future[Decoded]":
         """Decode a large body outside the event loop. One at a time: it may take fifty times the body's memory."""
-        return asyncio.get_running_loop().run_in_executor(self._decoder, codec.decode_exactly, body)
+        return asyncio.get_running_loop().run_in_executor(self._decoder, codec.decode_exactly, body, json_bytes)
 
     def request_id(self, given: bytes | None = None) -> bytes:
         """The client's own id where it can be echoed safely, else a new one."""

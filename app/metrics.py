@@ -8,7 +8,7 @@ import platform
 from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import version
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
@@ -21,6 +21,8 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
+
+Array = np.ndarray[Any, Any]
 
 SECONDS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 ROWS_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
@@ -42,6 +44,23 @@ class Histogram:
         self._fresh: list[float] = []
         self.observe = self._fresh.append
         """Take a value in."""
+
+    def take(self, value: float, count: int) -> None:
+        """Take a value in that was seen `count` times."""
+        self._counts[np.searchsorted(self._bounds, value)] += count
+        self._total += value * count
+
+    @property
+    def count(self) -> int:
+        """How many values were taken in."""
+        self._fold()
+        return int(self._counts.sum())
+
+    @property
+    def total(self) -> float:
+        """Their sum."""
+        self._fold()
+        return self._total
 
     def fold_if_long(self) -> None:
         """Keep the memory of what was observed bounded; whoever observes calls this now and then."""
@@ -68,6 +87,45 @@ class Histogram:
 _LONG = 4096
 
 
+class Batches:
+    """How many batches of how many rows ran, and for how long. Takes in as cheaply as a Histogram."""
+
+    __slots__ = ("_counts", "_fresh", "_seconds", "observe")
+
+    def __init__(self) -> None:
+        self._counts: Array = np.zeros(0, np.int64)
+        self._seconds: Array = np.zeros(0)
+        self._fresh: list[tuple[int, float]] = []
+        self.observe = self._fresh.append
+        """Take in a batch: (rows, seconds of its run)."""
+
+    def fold_if_long(self) -> None:
+        """Keep the memory of what was observed bounded."""
+        if len(self._fresh) > _LONG:
+            self._fold()
+
+    def _fold(self) -> None:
+        if not self._fresh:
+            return
+        rows, seconds = zip(*self._fresh, strict=True)
+        size = max(len(self._counts), max(rows) + 1)
+        self._counts = np.bincount(rows, minlength=size) + np.pad(self._counts, (0, size - len(self._counts)))
+        self._seconds = np.bincount(rows, seconds, size) + np.pad(self._seconds, (0, size - len(self._seconds)))
+        self._fresh.clear()
+
+    def by_rows(self) -> dict[int, tuple[int, float]]:
+        """Rows of a batch -> how many there were, and the seconds they ran in all."""
+        self._fold()
+        return {int(rows): (int(self._counts[rows]), float(self._seconds[rows])) for rows in self._counts.nonzero()[0]}
+
+    def add_to(self, family: HistogramMetricFamily, labels: list[str]) -> None:
+        """Write the histogram of rows that Prometheus reads."""
+        histogram = Histogram(ROWS_BUCKETS)
+        for rows, (count, _) in self.by_rows().items():
+            histogram.take(rows, count)
+        histogram.add_to(family, labels)
+
+
 class Key(NamedTuple):
     """What a servable's series are labelled with; all empty where a request found no servable."""
 
@@ -80,15 +138,19 @@ class Tally:
     """What happened to one servable's requests and batches."""
 
     __slots__ = (
-        "batch_rows",
+        "answered_at",
+        "batches",
         "cancelled",
         "compute",
         "duration",
+        "failed_seconds",
+        "input_seconds",
         "key",
         "pending_rows",
         "queue",
         "releases",
         "requests",
+        "rows",
     )
 
     def __init__(self, key: Key) -> None:
@@ -98,13 +160,21 @@ class Tally:
         self.duration = Histogram(SECONDS_BUCKETS)
         self.queue = Histogram(SECONDS_BUCKETS)
         self.compute = Histogram(SECONDS_BUCKETS)
-        self.batch_rows = Histogram(ROWS_BUCKETS)
+        self.batches = Batches()
+        self.rows = 0
+        """Rows of the requests that were answered with 200."""
+        self.input_seconds = 0.0
+        """Of the same requests, from their headers to the hand-over of their rows."""
+        self.failed_seconds = 0.0
+        """The part of `duration` that went into other answers than 200."""
+        self.answered_at: float | None = None
+        """When the last request was answered, on perf_counter's clock."""
         self.cancelled = 0
         self.pending_rows = 0
 
     def fold_if_long(self) -> None:
         """Called once a batch, see Histogram."""
-        for histogram in (self.duration, self.queue, self.compute, self.batch_rows):
+        for histogram in (self.duration, self.queue, self.compute, self.batches):
             histogram.fold_if_long()
 
 
@@ -159,7 +229,7 @@ class Metrics(Collector):
             "duration": ("octet_request_duration_seconds", "From the headers of a request to its answer."),
             "queue": ("octet_queue_duration_seconds", "From the end of decoding to the start of the batch."),
             "compute": ("octet_compute_duration_seconds", "The engine's run of the batch the request was in."),
-            "batch_rows": ("octet_batch_rows", "Rows in a batch."),
+            "batches": ("octet_batch_rows", "Rows in a batch."),
         }
         families = {field: HistogramMetricFamily(*names, labels=labels) for field, names in histograms.items()}
         for key, tally in self.tallies.items():

@@ -61,6 +61,9 @@ class Settings(ModelSettings, BaseSettings):
     drain_seconds: float = Field(30.0, ge=0, le=3600, description="Longest that stopping waits for open requests.")
     refresh_seconds: float = Field(1.0, gt=0, le=3600, description="Time between two looks at the store.")
     keep_alive_seconds: float = Field(75.0, gt=0, le=3600, description="Time an idle connection is kept open.")
+    shared_memory: bool = Field(
+        False, description="Let clients on this host pass tensors through POSIX shared memory (V2 protocol)."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="Form of a log line; auto is console on a terminal and json elsewhere."

@@ -29,12 +29,15 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def _option(key: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     field = Settings.model_fields[key]
     default = "" if field.default in (None, ()) else f"; default {shown(field.default)}"
+    help_text = f"{field.description} [{PREFIX}{key.upper()}{default}]"
+    if field.annotation is bool:
+        return click.option(f"{flag(key)}/{flag('no_' + key)}", key, default=None, help=help_text)
     return click.option(
         flag(key),
         key,
         metavar=_metavar(key),
         multiple=key == "model",
-        help=f"{field.description} [{PREFIX}{key.upper()}{default}]",
+        help=help_text,
     )
 
 
@@ -48,4 +51,6 @@ def shown(value: object) -> str:
     """A setting's value as one would write it, `digits,other`; `-` where there is none."""
     if value in (None, ()):
         return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
     return ",".join(value) if isinstance(value, tuple) else str(value)

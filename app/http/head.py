@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from app.errors import Malformed, OctetError, UnsupportedEncoding
-from app.http.body import window_for
+from app.http.body import encoding_for, window_for
 from app.http.inference_routes import Target
 
+_DIGITS = re.compile(rb"\d{1,18}")
 _NUMBER = re.compile(rb"\d{1,12}(\.\d{1,12})?")
 
 
@@ -22,6 +23,10 @@ class Head(NamedTuple):
     """How to unpack the body, see `body.unpack`; None where it comes as it is."""
     timeout_seconds: float | None
     """Time the client allows, None where it does not say."""
+    json_bytes: int | None
+    """How much of the body is JSON (Inference-Header-Content-Length), None where it does not say."""
+    encoding: bytes | None
+    """How to pack the answer, see `body.pack`; None to send it as it is."""
     fault: OctetError | None
     """Why the request cannot be taken up: UnsupportedEncoding or Malformed."""
 
@@ -32,14 +37,27 @@ def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
     request_id = fields.get(b"x-request-id")
     length = fields.get(b"content-length")
     timeout = fields.get(b"x-request-timeout-ms")
+    json_length = fields.get(b"inference-header-content-length")
+    accepted = fields.get(b"accept-encoding")
     try:
         window = window_for(fields.get(b"content-encoding", b""))
         if fields.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
             raise UnsupportedEncoding("the only Transfer-Encoding spoken here is chunked: compress by Content-Encoding")
         seconds = None if timeout is None else _seconds(timeout)
+        json_bytes = None if json_length is None else _bytes(json_length)
     except OctetError as fault:
-        return Head(request_id, None, None, None, fault)
-    return Head(request_id, None if length is None else int(length), window, seconds, None)
+        return Head(request_id, None, None, None, None, None, fault)
+    encoding = encoding_for(accepted) if accepted else None
+    return Head(request_id, None if length is None else int(length), window, seconds, json_bytes, encoding, None)
+
+
+def _bytes(length: bytes) -> int:
+    if not _DIGITS.fullmatch(length):
+        raise Malformed(
+            f"Inference-Header-Content-Length is '{length.decode('latin-1')}', expected the length in bytes "
+            "of the JSON that the body starts with"
+        )
+    return int(length)
 
 
 def _seconds(milliseconds: bytes) -> float:

@@ -14,23 +14,20 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 
 from app.errors import INTERNAL, Cancelled, DeadlineExceeded, Draining, Malformed, rule_for, text_for
-from app.http.body import too_large, unpack
+from app.http.body import LEAST_PACKED_BYTES, pack, too_large, unpack
 from app.http.head import Head
 from app.http.inference_routes import Target
 from app.lifespan import Service
-from app.protocols.codec import Decoded
+from app.protocols.codec import JSON, Decoded, Encoded
 from app.serving.request import Outcome, Request
 from app.serving.servable import Servable
 
 T = TypeVar("T")
+OK = 200
 
 # Exact decoding walks through every value in Python. Above this size it does so in a thread, which lets the loop go on.
 _LARGE_BYTES = 65_536
-_JSON_TYPE = b"content-type: application/json\r\n"
-_OK_HEAD = (
-    b"content-type: %b\r\n%bserver-timing: queue;dur=%.3f, compute;dur=%.3f\r\n"
-    b"x-request-id: %b\r\ncontent-length: %d\r\n"
-)
+_OK_HEAD = b"%b%bserver-timing: queue;dur=%.3f, compute;dur=%.3f\r\nx-request-id: %b\r\ncontent-length: %d\r\n"
 
 
 class Response(NamedTuple):
@@ -86,7 +83,7 @@ class Call:
         try:
             if head.fault is not None:
                 raise head.fault
-            servable, self._codec = self._target.resolve(service.table)
+            servable, self._codec = self._target.resolve(service)
             self.servable = servable
             self._tally = servable.tally
             if head.length_bytes is not None and head.length_bytes > service.max_body_bytes:
@@ -135,7 +132,7 @@ class Call:
     def time_out(self) -> None:
         """The deadline came before the rows could be handed over."""
         if self.response is None and self._request is None:
-            what = "did not arrive" if self._apart is None else "could not be unpacked and decoded"
+            what = "did not arrive" if self._apart is None else "could not be read, or its answer be packed,"
             self._refuse(DeadlineExceeded(f"the body {what} in time: allow more (X-Request-Timeout-Ms, deadline_ms)"))
 
     def break_off(self) -> None:
@@ -172,15 +169,16 @@ class Call:
         try:
             assert self.servable is not None
             if self.servable.draining:  # replaced while the body came in
-                self.servable, self._codec = self._target.resolve(self._service.table)
+                self.servable, self._codec = self._target.resolve(self._service)
                 self._tally = self.servable.tally
-            decoded = self._codec.decode_quickly(body)
+            json_bytes = self._head.json_bytes
+            decoded = self._codec.decode_quickly(body, json_bytes)
             if decoded is not None:
                 self._hand_over(decoded)
             elif len(body) <= _LARGE_BYTES:
-                self._hand_over(self._codec.decode_exactly(body))
+                self._hand_over(self._codec.decode_exactly(body, json_bytes))
             else:
-                self._wait_for(self._service.decode_apart(self._codec, body), self._decoded)
+                self._wait_for(self._service.decode_apart(self._codec, body, json_bytes), self._decoded)
         except Exception as error:  # noqa: BLE001  every error becomes an answer
             self._refuse(error)
 
@@ -189,7 +187,7 @@ class Call:
             return
         try:
             assert self.servable is not None
-            successor, codec = self._target.resolve(self._service.table)
+            successor, codec = self._target.resolve(self._service)
             if self.servable.draining and codec is self._codec:  # replaced meanwhile by one that reads alike
                 self.servable, self._tally = successor, successor.tally
             self._hand_over(future.result())
@@ -201,7 +199,10 @@ class Call:
         self._form = decoded.form
         now = time.perf_counter()
         rows = decoded.rows if self.servable.batched else 1
-        request = Request(decoded.inputs, rows, decoded.group, now, self._deadline, self._settled)
+        deadline = self._deadline
+        if decoded.timeout_seconds is not None:
+            deadline = min(deadline, self._started + decoded.timeout_seconds)
+        request = Request(decoded.inputs, rows, decoded.group, now, deadline, self._settled, decoded.priority)
         self.servable.submit(request)
         self._request = request
 
@@ -212,12 +213,28 @@ class Call:
             return
         try:
             assert self.servable is not None
-            body = self._codec.encode(outcome, self._form)
+            encoded = self._codec.encode(outcome, self._form, self.servable.identity)
         except Exception as error:  # noqa: BLE001  every error becomes an answer
             self._refuse(error)
             return
+        encoding = self._head.encoding
+        if encoding is None or len(encoded.body) < LEAST_PACKED_BYTES:
+            self._answer(request, encoded)
+        else:
+            loop = asyncio.get_running_loop()
+            packed = loop.run_in_executor(None, pack, encoded.body, encoding)
+            self._wait_for(packed, lambda future: self._packed(request, encoded.lines, encoding, future))
+
+    def _packed(self, request: Request, lines: bytes, encoding: bytes, future: "asyncio.Future[bytes]") -> None:
+        if self.response is not None or future.cancelled():
+            return
+        self._answer(request, Encoded(b"%bcontent-encoding: %b\r\n" % (lines, encoding), future.result()))
+
+    def _answer(self, request: Request, encoded: Encoded) -> None:
+        assert self.servable is not None
+        lines, body = encoded
         head = _OK_HEAD % (
-            self._codec.content_type,
+            lines,
             self.servable.head,
             request.queue_seconds * 1000,
             request.compute_seconds * 1000,
@@ -225,9 +242,11 @@ class Call:
             len(body),
         )
         tally = self._tally
+        tally.rows += request.rows
+        tally.input_seconds += request.arrived - self._started
         tally.queue.observe(request.queue_seconds)
         tally.compute.observe(request.compute_seconds)
-        self._respond(Response(200, head, body))
+        self._respond(Response(OK, head, body))
 
     def _refuse(self, error: BaseException) -> None:
         if self._apart is not None:
@@ -242,10 +261,13 @@ class Call:
     def _respond(self, response: Response) -> None:
         self.response = response
         self._service.call_answered()
-        seconds = time.perf_counter() - self._started
         tally = self._tally
+        tally.answered_at = now = time.perf_counter()
+        seconds = now - self._started
         tally.requests[response.status] += 1
         tally.duration.observe(seconds)
+        if response.status != OK:
+            tally.failed_seconds += seconds
         if self._service.logs_requests:
             self._log(response, seconds)
         self._answered(self)
@@ -268,5 +290,5 @@ def error_response(error: BaseException, request_id: bytes, *, close: bool = Fal
     rule = rule_for(error)
     body = orjson.dumps({"error": text_for(error)})
     retry = b"" if rule.retry_after_seconds is None else b"retry-after: %d\r\n" % rule.retry_after_seconds
-    head = _JSON_TYPE + retry + b"x-request-id: %b\r\ncontent-length: %d\r\n" % (request_id, len(body))
+    head = JSON + retry + b"x-request-id: %b\r\ncontent-length: %d\r\n" % (request_id, len(body))
     return Response(rule.status, head, body, close)

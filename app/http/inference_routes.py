@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from app.lifespan import Service
 from app.protocols.codec import Codec
+from app.protocols.shared_memory import Regions
 from app.protocols.tfserving import codec as tfserving_codec
 from app.serving.servable import Servable
-from app.serving.table import ServedModel, Table
+from app.serving.table import ServedModel
 from engines.signature import Signature
 
 _MODEL = r"/v1/models/(?P<model>[^/:]+)"
@@ -21,7 +23,7 @@ class InferenceRoute:
 
     pattern: re.Pattern[str]
     templates: tuple[str, ...]
-    codec: Callable[[Signature], Codec]
+    codec: Callable[[Signature, Regions], Codec]
     summary: str
     example: Mapping[str, object]
 
@@ -53,12 +55,13 @@ class Target:
         self.label = label
         self._snapshot: Mapping[str, ServedModel] | None = None
 
-    def resolve(self, table: Table) -> tuple[Servable, Codec]:
+    def resolve(self, service: Service) -> tuple[Servable, Codec]:
         """Who answers and in which format. Raises ModelNotFound, LabelNotFound or NotReady."""
+        table = service.table
         if self._snapshot is not table.models:
             servable = table.select(self.model, self.version, self.label)
             self._servable = servable
-            self._codec = self.route.codec(servable.signature)
+            self._codec = self.route.codec(servable.signature, service.regions)
             self._snapshot = table.models
         return self._servable, self._codec
 

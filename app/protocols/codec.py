@@ -1,11 +1,12 @@
 """What every wire format offers: bytes to named arrays that fit a signature, and back."""
 
 from collections.abc import Hashable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from app.errors import Malformed
 from app.serving.batch import group_of
-from app.serving.request import Outputs
+from app.serving.request import NORMAL_PRIORITY, Outputs
+from app.serving.servable import Identity
 from engines.signature import Signature, TensorSpec
 
 
@@ -16,25 +17,41 @@ class Decoded(NamedTuple):
     rows: int
     group: Hashable
     """Equal for requests whose rows fit into one batch."""
-    form: str
-    """How the request was written, where the answer has to be written alike."""
+    form: Any
+    """What `encode` has to know of the request to write its answer."""
+    timeout_seconds: float | None = None
+    """Time the client allows from its headers to its answer, where the body says so."""
+    priority: int = NORMAL_PRIORITY
+    """Level in the queue, see `serving.request`."""
+
+
+class Encoded(NamedTuple):
+    """The body of an answer, and the header lines that describe it."""
+
+    lines: bytes
+    body: bytes
+
+
+JSON = b"content-type: application/json\r\n"
+"""The header line of an answer in JSON. KServe's client wants the type exactly so, without a charset."""
 
 
 class Codec(Protocol):
     """One wire format for one signature. Made once a servable, used for all its requests."""
 
-    content_type: bytes
+    def decode_quickly(self, body: bytes, json_bytes: int | None = None) -> Decoded | None:
+        """The common request, in microseconds; None for what needs a closer look. On the event loop only.
 
-    def decode_quickly(self, body: bytes) -> Decoded | None:
-        """The common request, in microseconds; None for what needs a closer look. On the event loop only."""
+        `json_bytes` is the Inference-Header-Content-Length: how much of the body is JSON, raw tensors come after it.
+        """
         ...
 
-    def decode_exactly(self, body: bytes) -> Decoded:
+    def decode_exactly(self, body: bytes, json_bytes: int | None = None) -> Decoded:
         """Any request, in any thread. Raises Malformed, saying which input, what came and what was expected."""
         ...
 
-    def encode(self, outputs: Outputs, form: str) -> bytes:
-        """The body of the answer. Raises Malformed when the asked form cannot hold these outputs."""
+    def encode(self, outputs: Outputs, form: Any, identity: Identity) -> Encoded:
+        """The answer of this servable. Raises Malformed when the asked form cannot hold these outputs."""
         ...
 
 
@@ -54,7 +71,7 @@ def shape_text(shape: tuple[int, ...]) -> str:
     return "[" + ", ".join("?" if size == -1 else str(size) for size in shape) + "]"
 
 
-def gather(signature: Signature, inputs: Outputs, form: str) -> Decoded:
+def gather(signature: Signature, inputs: Outputs, form: Any) -> Decoded:
     """Bind inputs whose shapes were checked: count their rows, name their group. Raises Malformed on unequal rows."""
     if signature.batch_axis is None:
         return Decoded(inputs, 1, None, form)

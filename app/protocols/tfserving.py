@@ -12,11 +12,13 @@ from typing import Any
 import simdjson
 
 from app.errors import Malformed
-from app.protocols.codec import Decoded, check_shape, gather
+from app.protocols.codec import JSON, Decoded, Encoded, check_shape, gather
 from app.protocols.json_answers import dumps, jsonable, with_tokens
 from app.protocols.json_exact import parse, tensor
 from app.protocols.json_quick import Array, Numbers, RowLayout, count_lists, read_numbers
+from app.protocols.shared_memory import Regions
 from app.serving.request import Outputs
+from app.serving.servable import Identity
 from engines.signature import Signature
 
 ROW = "row"
@@ -31,8 +33,6 @@ DEFAULT_SIGNATURES = ("", "serving_default")
 class TfServing:
     """Decodes and encodes for one signature."""
 
-    content_type = b"application/json"
-
     def __init__(self, signature: Signature) -> None:
         self._signature = signature
         self._specs = {spec.name: spec for spec in signature.inputs}
@@ -43,14 +43,14 @@ class TfServing:
         self._plain_output = _plain_output(signature)
         self._parser = simdjson.Parser()
 
-    def decode_quickly(self, body: bytes) -> Decoded | None:
+    def decode_quickly(self, body: bytes, json_bytes: int | None = None) -> Decoded | None:
         """Read plain numbers; None where `decode_exactly` has to look. Raises Malformed for shapes that do not fit."""
         if self._layout is not None and (rows := self._read_rows(self._layout, body)) is not None:
             return Decoded({self._layout.name: rows}, len(rows), self._layout.row_shape, ROW)
         quick = self._numbers_in(body) if self._numbers else None
         return None if quick is None else self._fitting(*quick)
 
-    def decode_exactly(self, body: bytes) -> Decoded:
+    def decode_exactly(self, body: bytes, json_bytes: int | None = None) -> Decoded:
         """Read any predict request. Raises Malformed."""
         return self._fitting(*self._values_in(body))
 
@@ -59,7 +59,7 @@ class TfServing:
             check_shape(self._specs[name], array.shape)
         return gather(self._signature, inputs, form)
 
-    def encode(self, outputs: Outputs, form: str) -> bytes:
+    def encode(self, outputs: Outputs, form: str, identity: Identity) -> Encoded:
         """Write the answer in the form of the request: `predictions` a row each, or `outputs` by name."""
         document = self._rows if form == ROW else self._columns
         if self._plain_output is not None and form == ROW:
@@ -68,7 +68,7 @@ class TfServing:
             body = dumps(document(outputs, jsonable))
         if b"null" in body:  # a value that is not finite, or a text with this word
             body = dumps(document(outputs, with_tokens))
-        return body
+        return Encoded(JSON, body)
 
     def _rows(self, outputs: Outputs, write: Callable[..., Any]) -> Any:
         if self._single_output is not None:
@@ -191,8 +191,12 @@ class TfServing:
         return _listed(self._specs)
 
 
-codec = lru_cache(maxsize=1024)(TfServing)
-"""The codec of a signature; servables that share a signature share it."""
+_codec = lru_cache(maxsize=1024)(TfServing)
+
+
+def codec(signature: Signature, _: Regions) -> TfServing:
+    """The codec of a signature; servables that share a signature share it."""
+    return _codec(signature)
 
 
 def _has_one_form(document: Any) -> bool:

@@ -32,12 +32,14 @@ class Batch(NamedTuple):
 
 
 class Lane:
-    """The waiting requests of one group, oldest first."""
+    """The waiting requests of one group and priority, oldest first."""
 
-    __slots__ = ("group", "rows", "waiting")
+    __slots__ = ("group", "key", "priority", "rows", "waiting")
 
-    def __init__(self, group: Hashable) -> None:
-        self.group = group
+    def __init__(self, first: Request) -> None:
+        self.key = first.lane
+        self.group = first.group
+        self.priority = first.priority
         self.rows = 0
         self.waiting: deque[Request] = deque()
 
@@ -80,21 +82,21 @@ class Batcher:
         """Own the request until a batch takes it, `remove` or `expire` gives it back. Raises as `refuse_if_full`."""
         if self.pending_rows + request.rows > self._queue_rows:
             self.refuse_if_full(request.rows)
-        lane = self._lanes.get(request.group)
+        lane = self._lanes.get(request.lane)
         if lane is None:
-            lane = self._lanes[request.group] = Lane(request.group)
+            lane = self._lanes[request.lane] = Lane(request)
         lane.waiting.append(request)
         lane.rows += request.rows
         self.pending_rows += request.rows
         self.earliest_deadline = min(self.earliest_deadline, request.deadline)
 
     def ripe(self, now: float) -> Lane | None:
-        """The lane to take from: the one whose oldest request waits longest, of those that may be released now."""
+        """The lane to take from, of those that may be released now: the most urgent, then the one waiting longest."""
         best = None
         for lane in self._lanes.values():
             oldest = lane.waiting[0].arrived
             is_ripe = lane.rows >= self._max_rows or oldest + self._max_wait_seconds <= now
-            if is_ripe and (best is None or oldest < best.waiting[0].arrived):
+            if is_ripe and (best is None or (lane.priority, oldest) < (best.priority, best.waiting[0].arrived)):
                 best = lane
         return best
 
@@ -132,7 +134,7 @@ class Batcher:
 
     def remove(self, request: Request) -> bool:
         """Drop a request that nobody waits for any more. False when it does not wait here (taken, or never added)."""
-        lane = self._lanes.get(request.group)
+        lane = self._lanes.get(request.lane)
         if lane is None or request not in lane.waiting:
             return False
         lane.waiting.remove(request)
@@ -160,4 +162,4 @@ class Batcher:
         lane.rows -= rows
         self.pending_rows -= rows
         if not lane.waiting:
-            del self._lanes[lane.group]
+            del self._lanes[lane.key]

@@ -11,6 +11,10 @@ Outcome = Outputs | Exception
 
 Answer = Callable[["Request", Outcome], None]
 
+PRIORITY_LEVELS = 3
+"""What waits on a lower level goes first: 1 is urgent, 3 is for whatever can wait."""
+NORMAL_PRIORITY = 2
+
 
 class Request:
     """Named arrays that wait for their answer.
@@ -27,6 +31,8 @@ class Request:
         "deadline",
         "group",
         "inputs",
+        "lane",
+        "priority",
         "queue_seconds",
         "rows",
         "taken_rows",
@@ -40,12 +46,16 @@ class Request:
         arrived: float,
         deadline: float,
         answer: Answer,
+        priority: int = NORMAL_PRIORITY,
     ) -> None:
         self.inputs = inputs
         self.rows = rows
         """Length along the batch axis; 1 for a model that is served unbatched."""
         self.group = group
         """Requests of one group can share a batch: the shapes behind the batch axis."""
+        self.priority = priority
+        self.lane = group if priority == NORMAL_PRIORITY else (priority, group)  # a number is part of no group
+        """Where it waits: levels of one group do not mix, so that no urgent request waits in a batch of others."""
         self.arrived = arrived
         self.deadline = deadline
         self.queue_seconds = 0.0

@@ -188,7 +188,7 @@ class Servable:
         seconds = ended - started
         tally = self.tally
         tally.releases[batch.reason] += 1
-        tally.batch_rows.observe(batch.rows)
+        tally.batches.observe((batch.rows, seconds))
         ran_whole = len(outcomes) == len(batch.members)
         for (request, start, stop), outcome in outcomes:
             request.compute_seconds += seconds

@@ -44,7 +44,7 @@ def busy() -> Metrics:
     tally.duration.observe(0.002)
     tally.queue.observe(0.0001)
     tally.compute.observe(0.0005)
-    tally.batch_rows.observe(3)
+    tally.batches.observe((3, 0.5))
     metrics.rejected["queue_full"] += 1
     metrics.loaded[KEY] = Loaded("onnxruntime 1.0", 0.25)
     metrics.load_failures["digits", "2.0.0"] += 1

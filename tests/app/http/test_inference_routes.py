@@ -1,5 +1,6 @@
 """Which URLs are inference paths, and what they ask for."""
 
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
@@ -9,6 +10,7 @@ from semver import Version
 
 from app.errors import LabelNotFound, ModelNotFound
 from app.http.inference_routes import _MOST_TARGETS, Targets
+from app.protocols.shared_memory import Regions
 from app.serving.table import ServedModel, Table
 from tests.app.conftest import MakeServable
 
@@ -106,17 +108,18 @@ async def test_a_target_follows_the_table(make_servable: MakeServable) -> None:
     versions = {Version(1): one, Version(2): two}
     table = Table()
     table.complete = True
+    service = SimpleNamespace(table=table, regions=Regions(enabled=False))
     target = Targets().match(b"/v1/models/M/labels/stable:predict")
     assert target is not None
     with pytest.raises(ModelNotFound):
-        target.resolve(table)
+        target.resolve(service)
     table.models = {"m": ServedModel("m", versions, {"stable": one})}
-    servable, codec = target.resolve(table)
+    servable, codec = target.resolve(service)
     assert servable is one
     assert codec.decode_quickly(b'{"instances":[[1,2]]}').rows == 1
     table.models = {"m": ServedModel("m", versions, {"stable": two})}
-    assert target.resolve(table) == (two, codec)
+    assert target.resolve(service) == (two, codec)
     table.models = {"m": ServedModel("m", versions)}
     for _ in range(2):  # an error is not remembered as an answer
         with pytest.raises(LabelNotFound):
-            target.resolve(table)
+            target.resolve(service)

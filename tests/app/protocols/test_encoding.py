@@ -14,8 +14,10 @@ from hypothesis.extra import numpy as npst
 
 from app.errors import Malformed
 from app.protocols.tfserving import COLUMN, ROW, TfServing
+from app.serving.servable import Identity
 from engines.signature import NUMPY_DTYPES, Signature, TensorSpec
 
+IDENTITY = Identity("m", "1.2.3", "fp32", "onnxruntime")
 Array = np.ndarray[Any, Any]
 
 
@@ -30,11 +32,11 @@ def dtype_name(array: Array) -> str:
 
 
 def answer(form: str, **outputs: Array) -> Any:
-    return json.loads(gives(**outputs).encode(outputs, form))
+    return json.loads(gives(**outputs).encode(outputs, form, IDENTITY).body)
 
 
 def written(form: str, **outputs: Array) -> bytes:
-    return gives(**outputs).encode(outputs, form)
+    return gives(**outputs).encode(outputs, form, IDENTITY).body
 
 
 def bits(value: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
