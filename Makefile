@@ -11,6 +11,8 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV_COMPILE := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header
+# Whole clients of other products, which the tests drive. Their dependencies clash: each has an environment of its own.
+CLIENTS := triton perf_analyzer kserve ovmsclient mlserver
 
 # ---- use
 
@@ -30,8 +32,11 @@ demo: install  ## Publish the digits model into ./store and serve it on 127.0.0.
 # ---- check
 
 .PHONY: test
-test: promtool curl lint  ## Run every check: style, types, imports, tests
+test: promtool curl clients lint  ## Run every check: style, types, imports, tests
 	@$(BIN)/python -m pytest
+
+.PHONY: clients
+clients: libb64 $(CLIENTS:%=build/clients/%/installed.stamp)  ## Set up build/clients: other products' clients, for the tests
 
 .PHONY: lint
 lint: .venv/dev.stamp  ## Check style, types and which package imports which
@@ -60,6 +65,10 @@ lock: build/lock/bin/uv  ## Choose anew the versions in requirements/*.txt
 	@$(UV_COMPILE) --upgrade --output-file requirements/dev.txt --extra dev pyproject.toml
 	@$(UV_COMPILE) --upgrade --output-file requirements/serve.txt pyproject.toml
 	@$(UV_COMPILE) --upgrade --output-file requirements/build.txt --group build
+	@for client in $(CLIENTS); do \
+		flags=$$([ $$client != perf_analyzer ] || echo --no-deps); \
+		$(UV_COMPILE) --upgrade $$flags --output-file requirements/clients/$$client.txt requirements/clients/$$client.in; \
+	done
 
 .PHONY: clean
 clean:  ## Remove .venv, build outputs and caches; the store stays
@@ -89,13 +98,25 @@ clean:  ## Remove .venv, build outputs and caches; the store stays
 	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
 
+# A lock names all that its client needs, so pip resolves nothing, and bounds on the version of Python do not count:
+# MLServer says < 3.13, and its lock works on 3.13.
+build/clients/%/installed.stamp: requirements/clients/%.txt | .venv/bin/python
+	@echo "Installing the client $* into build/clients/$* ..."
+	@$(BIN)/python -m venv --clear --without-pip build/clients/$*
+	@$(PIP) --python build/clients/$*/bin/python install --no-compile --no-deps --ignore-requires-python \
+		--require-hashes -r $<
+	@touch $@
+
 # Debian packages, looked for only when a target needs them.
-.PHONY: curl promtool wrk
+.PHONY: curl promtool wrk libb64
 curl: package = curl
 promtool: package = prometheus
 wrk: package = wrk
-curl promtool wrk:
-	@command -v $@ >/dev/null || { \
+libb64: package = libb64-0d
+curl promtool wrk: found = command -v $@
+libb64: found = /sbin/ldconfig -p | grep 'libb64\.so\.0d '
+curl promtool wrk libb64:
+	@$(found) >/dev/null || { \
 		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { \
 			echo "$@ is missing; on Debian: sudo apt-get install $(package)" >&2; exit 1; }; \
 		echo "Installing the Debian package $(package) ..."; \

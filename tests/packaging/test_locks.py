@@ -16,6 +16,10 @@ WANTED = {
     "dev": [*SERVE, *PYPROJECT["project"]["optional-dependencies"]["dev"]],
     "build": PYPROJECT["build-system"]["requires"],
 }
+LOCKS = sorted(
+    path.relative_to(ROOT / "requirements").with_suffix("").as_posix()
+    for path in (ROOT / "requirements").rglob("*.txt")
+)
 PYTHONS = ["3.11", "3.12", "3.13"]
 
 
@@ -38,7 +42,7 @@ def pins(lock: str, python: str) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("lock", WANTED)
+@pytest.mark.parametrize("lock", LOCKS)
 def test_every_pin_has_hashes_and_there_is_no_address(lock: str) -> None:
     blocks = re.split(r"^(?=[a-z0-9])", text(lock), flags=re.MULTILINE)[1:]
     assert blocks
@@ -60,6 +64,15 @@ def test_every_dependency_of_pyproject_is_pinned_to_a_version_that_fits(lock: st
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_checks_run_on_the_versions_that_serve(python: str) -> None:
     assert pins("serve", python).items() <= pins("dev", python).items()
+
+
+@pytest.mark.parametrize("lock", [lock for lock in LOCKS if lock.startswith("clients/")])
+def test_a_clients_lock_pins_what_is_asked_for(lock: str) -> None:
+    asked = re.findall(r"^[a-z].*", (ROOT / "requirements" / f"{lock}.in").read_text("utf-8"), flags=re.MULTILINE)
+    for python in PYTHONS:
+        pinned = pins(lock, python)
+        for requirement in map(Requirement, asked):
+            assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)])
 
 
 def test_the_build_group_repeats_the_build_requirement() -> None:
