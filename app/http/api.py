@@ -9,14 +9,18 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from app.errors import OctetError, rule_for, text_for
+from app.http.inference_routes import ROUTES
 from app.http.openapi import document
 from app.http.routers.health import health_router
+from app.http.routers.shared_memory import shared_memory_router
+from app.http.routers.open_inference import open_inference_router
+from app.http.routers.triton import triton_router
 from app.http.routers.versions import versions_router
 from app.lifespan import Service
 from engines.errors import EngineError
 from model_store.errors import StoreError
 
-_TAGS = [{"name": name} for name in ("inference", "models", "health")]
+_TAGS = [{"name": name} for name in ("inference", "models", "health", "open inference protocol", "triton extensions")]
 
 
 def make_api(service: Service) -> FastAPI:
@@ -26,6 +30,9 @@ def make_api(service: Service) -> FastAPI:
     )
     api.include_router(health_router(service))
     api.include_router(versions_router(service))
+    api.include_router(shared_memory_router(service))
+    api.include_router(triton_router(service))
+    api.include_router(open_inference_router(service))
     api.add_exception_handler(HTTPException, _unrouted)
     api.add_exception_handler(RequestValidationError, _invalid)
     for known in (OctetError, EngineError, StoreError, Exception):
@@ -51,6 +58,10 @@ def _unrouted(request: Request, error: Exception) -> JSONResponse:
     """Paths nobody has. Under `/v1/` TensorFlow Serving calls them malformed requests, whatever is wrong with them."""
     assert isinstance(error, HTTPException)
     path = request.url.path
+    if error.status_code == HTTPStatus.NOT_FOUND and any(route.pattern.fullmatch(path) for route in ROUTES):
+        error = HTTPException(
+            HTTPStatus.METHOD_NOT_ALLOWED, headers={"allow": "POST"}
+        )  # no route here, it is the doors'
     if path.startswith("/v1/") and error.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
         return JSONResponse({"error": f"Malformed request: {request.method} {path}"}, HTTPStatus.BAD_REQUEST)
     return JSONResponse({"error": f"{error.detail}: {request.method} {path}"}, error.status_code, error.headers)
