@@ -2,8 +2,10 @@
 
 import base64
 import binascii
+import codecs
 import json
 import math
+import re
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -25,23 +27,57 @@ warnings.filterwarnings("ignore", "overflow encountered in cast", RuntimeWarning
 
 
 def parse(body: bytes) -> Any:
-    """The JSON value at the start of the body, bytes after it ignored as TensorFlow Serving does.
+    """The JSON value at the start of the body, whatever bytes come after it, as TensorFlow Serving reads one.
 
-    Raises Malformed. NaN, Infinity and -Infinity are numbers; a number too large for a double is none.
+    Raises Malformed. NaN, Infinity and Inf are numbers, also after a minus; what is too large for a double is none.
     """
+    body = body.removeprefix(codecs.BOM_UTF8)
     try:
-        text = body.decode("utf-8-sig")
+        return _first_value(body.decode())
     except UnicodeDecodeError as error:
-        raise Malformed(f"JSON parse error: byte {error.start} of the body is not UTF-8") from None
+        return _value_before(body, error.start)
+
+
+def _value_before(body: bytes, end: int) -> Any:
+    """The value, if it is complete before the byte that is not UTF-8."""
     try:
-        return _DECODER.raw_decode(text.lstrip(" \t\r\n"))[0]
+        return _first_value(body[:end].decode())
+    except Malformed:
+        raise Malformed(f"JSON parse error: byte {end} of the body is not UTF-8") from None
+
+
+def _first_value(text: str) -> Any:
+    text = text.lstrip(" \t\r\n")
+    try:
+        return _read(text)
     except json.JSONDecodeError as error:
-        what = "the document is empty" if not text.strip() else f"{error.msg} at character {error.pos}"
+        counted = "" if error.doc == text else ", counted with Infinity for Inf"
+        what = f"{error.msg} at character {error.pos}{counted}" if text else "the document is empty"
         raise Malformed(f"JSON parse error: {what}") from None
     except RecursionError:
         raise Malformed("JSON parse error: nested too deep") from None
     except ValueError:  # an integer of more digits than Python converts
         raise Malformed("JSON parse error: number too big") from None
+
+
+def _read(text: str) -> Any:
+    try:
+        return _DECODER.raw_decode(text)[0]
+    except json.JSONDecodeError as error:
+        if not text.startswith(_OTHER_TOKENS, error.pos):
+            raise
+    return _DECODER.raw_decode(_TOKENS.sub(_as_python_reads_it, text))[0]
+
+
+# rapidjson reads these as numbers, Python's json does not.
+_OTHER_TOKENS = ("Inf", "-Inf", "-NaN")
+# Strings are matched to be skipped, also one without an end; possessively, for the text is anybody's.
+_TOKENS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|Inf(?:inity)?|-NaN', re.DOTALL)
+_PYTHONS_TOKENS = {"Inf": "Infinity", "-NaN": "NaN"}
+
+
+def _as_python_reads_it(found: re.Match[str]) -> str:
+    return _PYTHONS_TOKENS.get(found[0], found[0])
 
 
 def _finite(text: str) -> float:

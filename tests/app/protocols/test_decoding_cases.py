@@ -108,8 +108,14 @@ def test_numbers_keep_their_value(dtype: str, text: str, value: Any) -> None:
     assert decoded.inputs["x"].item() == value
 
 
-def test_nan_is_a_number() -> None:
-    assert np.isnan(decode(MATRIX, b'{"instances":[[NaN,NaN,NaN]]}').inputs["x"]).all()
+def test_what_is_not_finite_has_the_tokens_of_rapidjson() -> None:
+    found = decode(MATRIX, b'{"instances":[[NaN,-NaN,Inf],[-Inf,Infinity,-Infinity]]}').inputs["x"]
+    assert np.array_equal(found, np.array([[np.nan, np.nan, np.inf], [-np.inf, np.inf, -np.inf]]), equal_nan=True)
+
+
+def test_a_text_that_holds_such_a_token_stays_as_it_is() -> None:
+    body = rb'{"inputs":{"x":["-NaN","say \"Inf\"","Inf\\"],"y":Inf}}'
+    assert decode(takes("string", -1), body).inputs["x"].tolist() == ["-NaN", 'say "Inf"', "Inf\\"]
 
 
 def test_minus_zero_keeps_its_sign_where_it_is_written_as_a_float() -> None:
@@ -146,7 +152,9 @@ def test_a_list_may_be_empty_behind_the_first_axis() -> None:
         ("", "the document is empty"),
         ("   ", "the document is empty"),
         ("{", "JSON parse error: Expecting property name"),
-        ('{"instances":[[1,2,3]', "JSON parse error: Expecting ',' delimiter"),
+        ('{"instances":[[1,2,3]', "JSON parse error: Expecting ',' delimiter at character 21"),
+        ('{"instances":[[Inf,2,3]', "Expecting ',' delimiter at character 28, counted with Infinity for Inf"),
+        ('{"instances":[[1,2,+Inf]]}', "JSON parse error: Expecting value at character 19"),
         ("[[1,2,3]]", "must be a JSON object"),
         ("{}", "exactly one of 'instances' (rows) and 'inputs' (columns)"),
         ('{"instances":[[1,2,3]],"inputs":[[1,2,3]]}', "exactly one of"),
@@ -201,6 +209,12 @@ def test_nothing_wraps_around_or_is_coerced(dtype: str, text: str, told: str) ->
 
 def test_bytes_that_are_not_text_are_told_by_their_place() -> None:
     assert "byte 14 of the body is not UTF-8" in refusal(MATRIX, b'{"instances":[\xff]}')
+
+
+def test_what_follows_the_closing_brace_is_nobodys_business() -> None:
+    for tail in (b" ", b"}", b"\xff", b'"\xff', b'{"instances":[]}', bytes(9)):
+        assert decode(MATRIX, b'{"instances":[[1,2,3]]}' + tail).rows == 1
+    assert "byte 30 of the body is not UTF-8" in refusal(MATRIX, b'{"instances":[[1,2,3]],"name":\xff}')
 
 
 def test_inputs_of_different_length_are_refused() -> None:
