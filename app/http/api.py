@@ -12,8 +12,8 @@ from app.errors import OctetError, rule_for, text_for
 from app.http.inference_routes import ROUTES
 from app.http.openapi import document
 from app.http.routers.health import health_router
-from app.http.routers.shared_memory import shared_memory_router
 from app.http.routers.open_inference import open_inference_router
+from app.http.routers.shared_memory import shared_memory_router
 from app.http.routers.triton import triton_router
 from app.http.routers.versions import versions_router
 from app.lifespan import Service
@@ -59,9 +59,8 @@ def _unrouted(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     path = request.url.path
     if error.status_code == HTTPStatus.NOT_FOUND and any(route.pattern.fullmatch(path) for route in ROUTES):
-        error = HTTPException(
-            HTTPStatus.METHOD_NOT_ALLOWED, headers={"allow": "POST"}
-        )  # no route here, it is the doors'
+        # the doors' own path, asked with a method that they leave to the framework
+        error = HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"allow": "POST"})
     if path.startswith("/v1/") and error.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
         return JSONResponse({"error": f"Malformed request: {request.method} {path}"}, HTTPStatus.BAD_REQUEST)
     return JSONResponse({"error": f"{error.detail}: {request.method} {path}"}, error.status_code, error.headers)
