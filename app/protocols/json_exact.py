@@ -8,7 +8,7 @@ import math
 import re
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from app.errors import Malformed
 from engines.signature import NUMPY_DTYPES, TensorSpec
 
 Array = np.ndarray[Any, Any]
+_ReadLeaf = Callable[[Any, TensorSpec, Sequence[int]], Any]
+"""Reads what stands at a place that is no list."""
 
 _MOST_DIMENSIONS = 32
 _INFINITE = 2**1024 - 2**970  # integers from here on have no nearest double
@@ -98,8 +100,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(parse_float=_finite, object_pairs_hook=_unique)
 
 
-def tensor(value: Any, spec: TensorSpec) -> Array:
+def tensor(value: Any, spec: TensorSpec, *, takes_b64: bool = True) -> Array:
     """The array that a parsed JSON value means for an input of this dtype; its shape is not compared with the spec.
+
+    Where it `takes_b64`, as TensorFlow Serving does, `{"b64": "..."}` may stand for a string.
 
     Raises Malformed for a ragged list and for a leaf that is no value of the dtype, naming its place. There is no
     coercion: a bool is no number, `1.0` is no integer, nothing wraps around.
@@ -114,7 +118,8 @@ def tensor(value: Any, spec: TensorSpec) -> Array:
             f"input '{spec.name}' is nested {len(shape)} lists deep, at most {_MOST_DIMENSIONS} are possible"
         )
     leaves: list[Any] = []
-    _collect(value, shape, spec, [], leaves)
+    read = _number if spec.dtype != "string" else _text_or_b64 if takes_b64 else _text
+    _collect(value, shape, spec, read, [], leaves)
     if spec.dtype == "string":
         array = np.empty(len(leaves), object)
         array[:] = leaves
@@ -129,12 +134,14 @@ def _wide(dtype: str) -> Any:
     return numpy_dtype if numpy_dtype.kind in "iub" else np.float64
 
 
-def _collect(node: Any, shape: Sequence[int], spec: TensorSpec, path: list[int], leaves: list[Any]) -> None:
+def _collect(
+    node: Any, shape: Sequence[int], spec: TensorSpec, read: _ReadLeaf, path: list[int], leaves: list[Any]
+) -> None:
     if not shape:
-        leaves.append(_leaf(node, spec, path))
+        leaves.append(read(node, spec, path))
         return
     if not isinstance(node, list):
-        raise Malformed(f"input {_place(spec, path)}: expected a list of {shape[0]}, got {_told(node)}")
+        raise Malformed(f"input {_place(spec, path)}: expected a list of {shape[0]}, got {told(node)}")
     if len(node) != shape[0]:
         raise Malformed(
             f"input {_place(spec, path)}: expected a list of {shape[0]} as before it, got one of {len(node)}: "
@@ -142,13 +149,12 @@ def _collect(node: Any, shape: Sequence[int], spec: TensorSpec, path: list[int],
         )
     for index, child in enumerate(node):
         path.append(index)
-        _collect(child, shape[1:], spec, path, leaves)
+        _collect(child, shape[1:], spec, read, path, leaves)
         path.pop()
 
 
-def _leaf(value: Any, spec: TensorSpec, path: Sequence[int]) -> Any:
-    if spec.dtype == "string":
-        return _text(value, spec, path)
+def _number(value: Any, spec: TensorSpec, path: Sequence[int]) -> Any:
+    """A number, or a bool where the dtype is that."""
     kind = NUMPY_DTYPES[spec.dtype].kind
     if kind == "b":
         fits = isinstance(value, bool)
@@ -160,25 +166,29 @@ def _leaf(value: Any, spec: TensorSpec, path: Sequence[int]) -> Any:
     else:
         fits = isinstance(value, float) or abs(value) < _INFINITE
     if not fits:
-        raise Malformed(f"input {_place(spec, path)}: expected {_wanted(spec.dtype)}, got {_told(value)}")
+        raise Malformed(f"input {_place(spec, path)}: expected {_wanted(spec.dtype)}, got {told(value)}")
     return value
 
 
 def _text(value: Any, spec: TensorSpec, path: Sequence[int]) -> str:
-    if isinstance(value, str):
-        encoded = value
-    elif isinstance(value, dict) and value.keys() == {"b64"} and isinstance(value["b64"], str):
-        try:
-            encoded = base64.b64decode(value["b64"], validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError, ValueError):
-            raise Malformed(f"input {_place(spec, path)}: 'b64' is not base64 of UTF-8 text") from None
-    else:
-        raise Malformed(f'input {_place(spec, path)}: expected a string or {{"b64": "..."}}, got {_told(value)}')
+    if not isinstance(value, str):
+        raise Malformed(f"input {_place(spec, path)}: expected a string, got {told(value)}")
     try:
-        encoded.encode()
+        value.encode()
     except UnicodeEncodeError:
         raise Malformed(f"input {_place(spec, path)}: the string holds half a surrogate pair") from None
-    return encoded
+    return value
+
+
+def _text_or_b64(value: Any, spec: TensorSpec, path: Sequence[int]) -> str:
+    if isinstance(value, str):
+        return _text(value, spec, path)
+    if not (isinstance(value, dict) and value.keys() == {"b64"} and isinstance(value["b64"], str)):
+        raise Malformed(f'input {_place(spec, path)}: expected a string or {{"b64": "..."}}, got {told(value)}')
+    try:
+        return base64.b64decode(value["b64"], validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        raise Malformed(f"input {_place(spec, path)}: 'b64' is not base64 of UTF-8 text") from None
 
 
 def _place(spec: TensorSpec, path: Sequence[int]) -> str:
@@ -195,7 +205,7 @@ def _wanted(dtype: str) -> str:
     return f"a number ({dtype})"
 
 
-def _told(value: Any) -> str:
+def told(value: Any) -> str:
     """A value as a message may quote it."""
     if isinstance(value, list):
         return f"a list of {len(value)}"
