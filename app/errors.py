@@ -22,8 +22,12 @@ class LabelNotFound(OctetError):
     """The model has no such label (TensorFlow Serving answers 400 here, not 404)."""
 
 
+class RegionNotFound(OctetError):
+    """No shared memory region is registered under this name."""
+
+
 class BodyTooLarge(OctetError):
-    """The body, or what it inflates to, is over the limit."""
+    """The body, what it inflates to, or the shared memory it points at is over the limit."""
 
 
 class HeadTooLarge(OctetError):
@@ -76,6 +80,7 @@ RULES: dict[type[BaseException], Rule] = {
     LabelNotFound: Rule(400, "label_not_found"),
     engines.errors.InputRefused: Rule(400, "input_refused"),
     ModelNotFound: Rule(404, "not_found"),
+    RegionNotFound: Rule(404, "not_found"),
     model_store.errors.NotFound: Rule(404, "not_found"),
     model_store.errors.UnknownLabel: Rule(400, "label_not_found"),
     model_store.errors.InvalidName: Rule(400, "malformed"),

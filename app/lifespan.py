@@ -38,7 +38,7 @@ class Service:
         self.metrics = Metrics()
         self.log = structlog.get_logger("octet")
         self.logs_requests = logging.getLogger("octet").isEnabledFor(logging.DEBUG)
-        self.regions = Regions(enabled=settings.shared_memory)
+        self.regions = Regions(enabled=settings.shared_memory, limit_bytes=self.max_body_bytes)
         self.watch = Watch(store, settings, OPEN_ENGINES, self.table, self.metrics, self.log)
         self.draining = False
         """Once true, what is in flight is finished and nothing new is taken up."""

@@ -2,27 +2,33 @@
 
 A region is a stretch of a file under /dev/shm that a client made, registered under a name. It is read and written
 through its descriptor and never mapped: a client that shortens its file gets an error, where a mapping would end the
-server with a SIGBUS.
+server with a SIGBUS. The descriptor is that of the file that was registered, whatever becomes of its name.
 """
 
 import os
 import re
 import stat
-import threading
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
-from app.errors import Malformed, Unsupported
+from app.errors import BodyTooLarge, Malformed, RegionNotFound, Unsupported
 
 _FOLDER = Path("/dev/shm")  # noqa: S108  where shm_open puts its files on Linux
+# As shm_open reads it: a name in one folder. What begins with `sem.` is a semaphore.
 _KEY = re.compile(r"/*((?!sem\.|\.\.?$)[^/\0]{1,255})")
-_MOST_REGIONS = 1024
+# A registration holds a file open, and 1024 open files is what a process usually gets.
+_MOST_REGIONS = 512
+_LONGEST_NAME = 255
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Region:
-    """Bytes `offset` to `offset + byte_size` of the file that the key names."""
+    """Bytes `offset` to `offset + byte_size` of the file that the key names. Owns the descriptor.
+
+    Whoever holds it last closes the file: a thread may still read what is unregistered meanwhile.
+    """
 
     name: str
     key: str
@@ -30,89 +36,122 @@ class Region:
     byte_size: int
     descriptor: int
 
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
     def document(self) -> dict[str, Any]:
         """What the status page says of it."""
         return {"name": self.name, "key": self.key, "offset": self.offset, "byte_size": self.byte_size}
+
+    def read(self, offset: int, size_bytes: int) -> bytes:
+        """A copy of the bytes at `offset`. Raises Malformed where they are not all there."""
+        at = self._place(offset, size_bytes)
+        pieces = []
+        left = size_bytes
+        while left:  # one call gives two gigabytes at most
+            piece = os.pread(self.descriptor, left, at)
+            if not piece:
+                raise Malformed(f"shared memory region '{self.name}': its file was shortened and ends at byte {at}")
+            pieces.append(piece)
+            left -= len(piece)
+            at += len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Write at `offset`. Raises Malformed where the data does not fit."""
+        at = self._place(offset, len(data))
+        self.check_file(at + len(data))
+        left = memoryview(data)
+        try:
+            while left:
+                written = os.pwrite(self.descriptor, left, at)
+                left = left[written:]
+                at += written
+        except OSError as error:  # no page is left for what the client never touched
+            raise Malformed(f"shared memory region '{self.name}' cannot be written: {error.strerror}") from None
+
+    def check_file(self, end: int) -> None:
+        """Raises Malformed unless the file has bytes up to `end`."""
+        size = os.fstat(self.descriptor).st_size
+        if end > size:
+            raise Malformed(
+                f"shared memory region '{self.name}': its file has {size} bytes, asked were bytes up to {end}"
+            )
+
+    def _place(self, offset: int, size_bytes: int) -> int:
+        """Where in the file that stretch of the region begins. Raises Malformed where it is not inside."""
+        if offset < 0 or size_bytes < 0 or offset + size_bytes > self.byte_size:
+            raise Malformed(
+                f"shared memory region '{self.name}' has {self.byte_size} bytes, "
+                f"asked were {size_bytes} from offset {offset}"
+            )
+        return self.offset + offset
 
 
 class Regions:
     """The registered regions of one server. Only `read` may be called from another thread than the event loop's."""
 
-    def __init__(self, *, enabled: bool) -> None:
+    def __init__(self, *, enabled: bool, limit_bytes: float = inf) -> None:
         self.enabled = enabled
+        self._limit_bytes = limit_bytes
+        """The most that is read at once: a file without pages may have any size, and reading it takes memory here."""
         self._regions: dict[str, Region] = {}
-        self._descriptors = threading.Lock()
-        """Held while a file is read or closed: a closed descriptor may be another file's the next moment."""
 
     def register(self, name: str, key: str, offset: int, byte_size: int) -> None:
         """Open the file and keep the region under its name. Raises Unsupported or Malformed."""
         self._refuse_if_off()
+        if len(name) > _LONGEST_NAME:
+            raise Malformed(f"the name of a shared memory region has at most {_LONGEST_NAME} characters")
         if name in self._regions:
             raise Malformed(f"shared memory region '{name}' is registered already: unregister it first")
         if len(self._regions) >= _MOST_REGIONS:
             raise Malformed(f"{_MOST_REGIONS} shared memory regions are registered: unregister some first")
         if offset < 0 or byte_size <= 0:
             raise Malformed(f"region '{name}': 'offset' must not be negative and 'byte_size' must be above 0")
-        descriptor = _open(name, key)
-        try:
-            _check_end(name, descriptor, offset + byte_size)
-        except Malformed:
-            os.close(descriptor)
-            raise
-        self._regions[name] = Region(name, key, offset, byte_size, descriptor)
+        region = Region(name, key, offset, byte_size, _open(name, key))
+        region.check_file(offset + byte_size)
+        self._regions[name] = region
 
     def unregister(self, name: str | None = None) -> None:
-        """Forget one region, or all of them; an unknown one is no error, as in Triton."""
+        """Forget one region, or all of them; an unknown one is no error, as in Triton. Raises Unsupported."""
         self._refuse_if_off()
-        for known in [name] if name is not None else list(self._regions):
-            region = self._regions.pop(known, None)
-            if region is not None:
-                with self._descriptors:
-                    os.close(region.descriptor)
+        if name is None:
+            self._regions.clear()
+        else:
+            self._regions.pop(name, None)
 
     def status(self, name: str | None = None) -> list[dict[str, Any]]:
-        """The named region, or all. Raises Malformed for an unknown name."""
+        """The named region, or all. Raises Unsupported or RegionNotFound."""
         self._refuse_if_off()
         chosen = self._regions.values() if name is None else [self._region(name)]
         return [region.document() for region in chosen]
 
     def read(self, name: str, offset: int, size_bytes: int) -> bytes:
-        """A copy of the bytes at `offset` of the region. Raises Malformed where they are not all there."""
-        with self._descriptors:
-            start = self._start(name, offset, size_bytes)
-            found = os.pread(self._region(name).descriptor, size_bytes, start)
-        if len(found) != size_bytes:
-            raise Malformed(f"shared memory region '{name}': its file was shortened, bytes {start} and on are missing")
-        return found
+        """A copy of the bytes at `offset` of the region.
+
+        Raises Unsupported, RegionNotFound, BodyTooLarge, and Malformed where they are not all there.
+        """
+        region = self._region(name)
+        if size_bytes > self._limit_bytes:
+            raise BodyTooLarge(
+                f"{size_bytes} bytes of shared memory region '{name}' are over the limit of {self._limit_bytes}: "
+                "send fewer rows a request, or raise max_body_bytes"
+            )
+        return region.read(offset, size_bytes)
 
     def write(self, name: str, offset: int, data: bytes) -> None:
-        """Write at `offset` of the region. Raises Malformed where it does not fit."""
-        start = self._start(name, offset, len(data))
-        descriptor = self._region(name).descriptor
-        _check_end(name, descriptor, start + len(data))
-        os.pwrite(descriptor, data, start)
+        """Write at `offset` of the region. Raises Unsupported, RegionNotFound, and Malformed where it does not fit."""
+        self._region(name).write(offset, data)
 
     def close(self) -> None:
         """Let go of every file."""
-        with self._descriptors:
-            for region in self._regions.values():
-                os.close(region.descriptor)
-            self._regions.clear()
-
-    def _start(self, name: str, offset: int, size_bytes: int) -> int:
-        self._refuse_if_off()
-        region = self._region(name)
-        if offset < 0 or size_bytes < 0 or offset + size_bytes > region.byte_size:
-            raise Malformed(
-                f"shared memory region '{name}' has {region.byte_size} bytes, "
-                f"asked were {size_bytes} from offset {offset}"
-            )
-        return region.offset + offset
+        self._regions.clear()
 
     def _region(self, name: str) -> Region:
+        self._refuse_if_off()
         region = self._regions.get(name)
         if region is None:
-            raise Malformed(f"there is no shared memory region '{name}': register it first")
+            raise RegionNotFound(f"unable to find shared memory region '{name[:100]}': register it first")
         return region
 
     def _refuse_if_off(self) -> None:
@@ -121,20 +160,16 @@ class Regions:
 
 
 def _open(name: str, key: str) -> int:
+    """A descriptor of the file that shm_open would open, never waiting and following no link. Raises Malformed."""
     found = _KEY.fullmatch(key)
     if found is None:
         raise Malformed(f"region '{name}': key '{key[:100]}' names no shared memory, expected a name as '/tensors'")
     try:
         descriptor = os.open(_FOLDER / found[1], os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise Malformed(f"region '{name}': shared memory '{key}' cannot be opened: {error.strerror}") from None
+    except (OSError, UnicodeEncodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "half a surrogate pair"
+        raise Malformed(f"region '{name}': shared memory '{found[1]}' cannot be opened: {why}") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise Malformed(f"region '{name}': '{key}' is no shared memory")
+        raise Malformed(f"region '{name}': '{found[1]}' is no shared memory")
     return descriptor
-
-
-def _check_end(name: str, descriptor: int, end: int) -> None:
-    size = os.fstat(descriptor).st_size
-    if end > size:
-        raise Malformed(f"region '{name}': its file has {size} bytes, asked were bytes up to {end}")

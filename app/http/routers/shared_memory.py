@@ -1,0 +1,86 @@
+"""Shared memory that clients on this host register for their tensors (Triton's shared memory extension)."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import BaseModel, ConfigDict
+
+from app.errors import RegionNotFound, Unsupported
+from app.http.json_body import json_as
+from app.lifespan import Service
+
+_MOST_BODY_BYTES = 65_536
+
+
+class Registration(BaseModel):
+    """A stretch of the shared memory that `key` names, as shm_open takes it."""
+
+    model_config = ConfigDict(strict=True)
+
+    key: str
+    offset: int = 0
+    byte_size: int
+
+
+def shared_memory_router(service: Service) -> APIRouter:
+    """`/v2/systemsharedmemory` and `/v2/cudasharedmemory`. What succeeds without a document answers an empty 200."""
+    router = APIRouter(prefix="/v2", tags=["triton extensions"])
+    regions = service.regions
+
+    @router.get("/systemsharedmemory/status", summary="Every region that is registered")
+    async def all_regions() -> list[dict[str, Any]]:
+        return regions.status()
+
+    @router.get("/systemsharedmemory/region/{name}/status", summary="One region, in a list")
+    async def one_region(name: str) -> list[dict[str, Any]]:
+        return regions.status(name)
+
+    @router.post(
+        "/systemsharedmemory/region/{name}/register",
+        summary="Register shared memory under a name",
+        response_class=Response,
+        openapi_extra={"requestBody": {"content": {"application/json": {"schema": Registration.model_json_schema()}}}},
+    )
+    async def register(name: str, request: Request) -> None:
+        asked = await json_as(Registration, request, _MOST_BODY_BYTES)
+        regions.register(name, asked.key, asked.offset, asked.byte_size)
+
+    @router.post("/systemsharedmemory/unregister", summary="Forget every region", response_class=Response)
+    async def unregister_all() -> None:
+        regions.unregister()
+
+    @router.post("/systemsharedmemory/region/{name}/unregister", summary="Forget a region", response_class=Response)
+    async def unregister(name: str) -> None:
+        regions.unregister(name)
+
+    _add_cuda(router)
+    return router
+
+
+def _add_cuda(router: APIRouter) -> None:
+    """The same paths for CUDA memory: clients that use either kind ask about both."""
+
+    @router.get("/cudasharedmemory/status", summary="Every region of CUDA memory: there is none")
+    async def all_regions() -> list[dict[str, Any]]:
+        return []
+
+    @router.get("/cudasharedmemory/region/{name}/status", summary="A region of CUDA memory: there is none")
+    async def one_region(name: str) -> None:
+        raise RegionNotFound(f"unable to find CUDA shared memory region '{name[:100]}': there is none here")
+
+    @router.post("/cudasharedmemory/region/{name}/register", summary="Not supported: no engine here shares GPU memory")
+    async def register(name: str) -> None:
+        raise Unsupported(
+            f"CUDA shared memory region '{name[:100]}' cannot be registered: no engine here shares memory of a GPU; "
+            "use system shared memory, or send the tensors in the body"
+        )
+
+    @router.post("/cudasharedmemory/unregister", summary="Succeeds: nothing to forget", response_class=Response)
+    async def unregister_all() -> None:
+        """Clients begin with it when they use shared memory of any kind."""
+
+    @router.post(
+        "/cudasharedmemory/region/{name}/unregister", summary="Succeeds: nothing to forget", response_class=Response
+    )
+    async def unregister(_: Annotated[str, Path(alias="name")]) -> None:
+        """As in Triton, an unknown region is no error."""
