@@ -13,7 +13,17 @@ from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
-from app.errors import INTERNAL, Cancelled, DeadlineExceeded, Draining, Malformed, rule_for, text_for
+from app.errors import (
+    INTERNAL,
+    Cancelled,
+    DeadlineExceeded,
+    Draining,
+    LabelNotFound,
+    Malformed,
+    ModelNotFound,
+    rule_for,
+    text_for,
+)
 from app.http.body import LEAST_PACKED_BYTES, pack, too_large, unpack
 from app.http.head import Head
 from app.http.inference_routes import Target
@@ -96,9 +106,22 @@ class Call:
                 raise Draining("the server is stopping: send the request to another one")
             servable.refuse_early()
         except Exception as error:  # noqa: BLE001  every error becomes an answer
+            if isinstance(error, ModelNotFound | LabelNotFound) and self._looks_at_form():
+                self._deadline = self._started + service.settings.deadline_ms / 1000
+                return True
             self._refuse(error)
             return False
         return True
+
+    def _looks_at_form(self) -> bool:
+        """Whether a body that nobody here can answer is read first, since its protocol tells its faults first.
+
+        Only a short one, plain and of a known length: it is not worth a client's time to send more.
+        """
+        head = self._head
+        most = min(_LARGE_BYTES, self._service.max_body_bytes)
+        is_short = head.window is None and head.length_bytes is not None and head.length_bytes <= most
+        return is_short and self._target.route.check_form is not None
 
     def feed(self, chunk: bytes) -> bool:
         """Take a piece of the body. False when the call is answered and wants no more."""
@@ -167,10 +190,9 @@ class Call:
     def submit(self, body: bytes) -> None:
         """Decode the whole plain body and hand the rows over: the servable owns and settles the request from here."""
         try:
-            assert self.servable is not None
-            if self.servable.draining:  # replaced while the body came in
-                self.servable, self._codec = self._target.resolve(self._service)
-                self._tally = self.servable.tally
+            servable = self.servable
+            if servable is None or servable.draining:
+                self._resolve_again(servable, body)
             json_bytes = self._head.json_bytes
             decoded = self._codec.decode_quickly(body, json_bytes)
             if decoded is not None:
@@ -181,6 +203,13 @@ class Call:
                 self._wait_for(self._service.decode_apart(self._codec, body, json_bytes), self._decoded)
         except Exception as error:  # noqa: BLE001  every error becomes an answer
             self._refuse(error)
+
+    def _resolve_again(self, replaced: Servable | None, body: bytes) -> None:
+        """Who answers now: the one before was replaced while the body came in, or there was none at the headers."""
+        if replaced is None and (check_form := self._target.route.check_form) is not None:
+            check_form(body)
+        self.servable, self._codec = self._target.resolve(self._service)
+        self._tally = self.servable.tally
 
     def _decoded(self, future: "asyncio.Future[Decoded]") -> None:
         if self.response is not None or future.cancelled():

@@ -7,14 +7,18 @@ from urllib.parse import unquote
 
 from app.lifespan import Service
 from app.protocols.codec import Codec
+from app.protocols.open_inference import codec as open_inference_codec
 from app.protocols.shared_memory import Regions
 from app.protocols.tfserving import codec as tfserving_codec
+from app.protocols.tfserving import read_document as tfserving_form
+from app.protocols.tfserving_versions import VERSION
+from app.protocols.tfserving_versions import select as tfserving_select
 from app.serving.servable import Servable
 from app.serving.table import ServedModel
 from engines.signature import Signature
 
 _MODEL = r"/v1/models/(?P<model>[^/:]+)"
-_SELECTOR = r"(?:/versions/(?P<version>[^/:]+)|/labels/(?P<label>[^/:]+))?"
+_SELECTOR = rf"(?:/versions/(?P<version>{VERSION})|/labels/(?P<label>[^/:]+))?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,10 @@ class InferenceRoute:
     codec: Callable[[Signature, Regions], Codec]
     summary: str
     example: Mapping[str, object]
+    select: Callable[[ServedModel, str | None, str | None], Servable] = ServedModel.select
+    """Which servable a version or a label in the path means."""
+    check_form: Callable[[bytes], object] | None = None
+    """Raises Malformed for a body that no model could take, where the protocol tells that before an unknown model."""
 
 
 ROUTES = (
@@ -39,6 +47,15 @@ ROUTES = (
         codec=tfserving_codec,
         summary="Predict (TensorFlow Serving)",
         example={"instances": [[1.0, 2.0, 5.0]]},
+        select=tfserving_select,
+        check_form=tfserving_form,
+    ),
+    InferenceRoute(
+        pattern=re.compile(r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?/infer"),
+        templates=("/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer"),
+        codec=open_inference_codec,
+        summary="Infer (Open Inference Protocol, Triton)",
+        example={"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1.0, 2.0, 5.0]}]},
     ),
 )
 
@@ -59,7 +76,7 @@ class Target:
         """Who answers and in which format. Raises ModelNotFound, LabelNotFound or NotReady."""
         table = service.table
         if self._snapshot is not table.models:
-            servable = table.select(self.model, self.version, self.label)
+            servable = self.route.select(table.model(self.model), self.version, self.label)
             self._servable = servable
             self._codec = self.route.codec(servable.signature, service.regions)
             self._snapshot = table.models
@@ -87,7 +104,7 @@ class Targets:
         for route in ROUTES:
             if found := route.pattern.fullmatch(path):
                 parts = {key: value and unquote(value) for key, value in found.groupdict().items()}
-                target = Target(route, parts["model"], parts["version"], parts["label"])
+                target = Target(route, parts["model"], parts["version"], parts.get("label"))
                 if len(url) <= _LONGEST_URL_BYTES:
                     if len(self._known) >= _MOST_TARGETS:
                         self._known.clear()

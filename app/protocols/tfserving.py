@@ -150,10 +150,10 @@ class TfServing:
     # --- the exact way: everything, and every error
 
     def _values_in(self, body: bytes) -> tuple[str, Outputs]:
-        document = parse(body)
-        if not isinstance(document, dict):
-            raise Malformed("the body must be a JSON object with 'instances' or 'inputs'")
-        _check_signature_name(document.get("signature_name", ""))
+        document = read_document(body)
+        name = document.get("signature_name", "")
+        if name not in DEFAULT_SIGNATURES:
+            raise Malformed(f"there is no signature '{name[:100]}': an ONNX model has one, 'serving_default'")
         if ("instances" in document) == ("inputs" in document):
             raise Malformed("the body must hold exactly one of 'instances' (rows) and 'inputs' (columns)")
         if "instances" in document:
@@ -199,6 +199,16 @@ def codec(signature: Signature, _: Regions) -> TfServing:
     return _codec(signature)
 
 
+def read_document(body: bytes) -> dict[str, Any]:
+    """The JSON object of a predict body, with all that is checked before its model is looked up. Raises Malformed."""
+    document = parse(body)
+    if not isinstance(document, dict):
+        raise Malformed("the body must be a JSON object with 'instances' or 'inputs'")
+    if not isinstance(document.get("signature_name", ""), str):
+        raise Malformed("'signature_name' must be a string")
+    return document
+
+
 def _has_one_form(document: Any) -> bool:
     """Whether a document's one key beside the default signature's name is left to be `instances` or `inputs`."""
     return len(document) == 1 or (len(document) == 2 and document["signature_name"] in DEFAULT_SIGNATURES)
@@ -229,13 +239,6 @@ def _plain_output(signature: Signature) -> str | None:
         return None
     (spec,) = signature.outputs
     return None if spec.dtype in ("string", "bfloat16") else spec.name
-
-
-def _check_signature_name(name: Any) -> None:
-    if not isinstance(name, str):
-        raise Malformed("'signature_name' must be a string")
-    if name not in DEFAULT_SIGNATURES:
-        raise Malformed(f"there is no signature '{name[:100]}': an ONNX model has one, 'serving_default'")
 
 
 def _is_named(value: Any) -> bool:

@@ -25,7 +25,9 @@ def asked(url: bytes) -> tuple[str, str | None, str | None] | None:
     [
         (b"/v1/models/m:predict", ("m", None, None)),
         (b"/v1/models/m/versions/1:predict", ("m", "1", None)),
+        (b"/v1/models/m/versions/1.2:predict", ("m", "1.2", None)),
         (b"/v1/models/m/versions/1.2.3-rc.1:predict", ("m", "1.2.3-rc.1", None)),
+        (b"/v1/models/m/versions/99999999999999999999:predict", ("m", "9" * 20, None)),
         (b"/v1/models/m/labels/stable:predict", ("m", None, "stable")),
         (b"/V1/Models/M/Labels/Stable:Predict", ("M", None, "Stable")),
         (b"/v1/models/m:predict?verbose=1&x=/y", ("m", None, None)),
@@ -56,6 +58,14 @@ def test_an_inference_path_is_taken_apart(url: bytes, expected: tuple[str, str |
         b"/v1/models/:predict",
         b"/v1/models/m/:predict",
         b"/v1/models/m/versions/:predict",
+        b"/v1/models/m/versions/HELLO:predict",
+        b"/v1/models/m/versions/v1:predict",
+        b"/v1/models/m/versions/-1:predict",
+        b"/v1/models/m/versions/1.:predict",
+        b"/v1/models/m/versions/1.2-rc.1:predict",
+        b"/v1/models/m/versions/1.2.3.4:predict",
+        b"/v1/models/m/versions/%31:predict",
+        b"/v1/models/m/versions/\xb2:predict",
         b"/v1/models/m/versions/1/labels/stable:predict",
         b"/v1/models/m/labels/stable/versions/1:predict",
         b"/v1/models/a/b:predict",
@@ -82,9 +92,9 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 
 
 @given(texts, texts)
-def test_a_quoted_name_arrives_as_it_was(model: str, version: str) -> None:
-    url = f"/v1/models/{quote(model, safe='')}/versions/{quote(version, safe='')}:predict".encode()
-    assert asked(url) == (model, version, None)
+def test_a_quoted_name_arrives_as_it_was(model: str, label: str) -> None:
+    url = f"/v1/models/{quote(model, safe='')}/labels/{quote(label, safe='')}:predict".encode()
+    assert asked(url) == (model, None, label)
 
 
 def test_the_same_url_is_parsed_once() -> None:
