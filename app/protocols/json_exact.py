@@ -20,6 +20,7 @@ Array = np.ndarray[Any, Any]
 _ReadLeaf = Callable[[Any, TensorSpec, Sequence[int]], Any]
 """Reads what stands at a place that is no list."""
 
+_BLANKS = " \t\r\n"
 _MOST_DIMENSIONS = 32
 _INFINITE = 2**1024 - 2**970  # integers from here on have no nearest double
 
@@ -35,21 +36,38 @@ def parse(body: bytes) -> Any:
     """
     body = body.removeprefix(codecs.BOM_UTF8)
     try:
-        return _first_value(body.decode())
+        return _first_value(body.decode())[0]
     except UnicodeDecodeError as error:
         return _value_before(body, error.start)
+
+
+def parse_whole(body: bytes) -> Any:
+    """The JSON value that the body is; more than blanks after it is an error. Else as `parse`."""
+    body = body.removeprefix(codecs.BOM_UTF8)
+    try:
+        value, rest = _first_value(body.decode())
+    except UnicodeDecodeError as error:
+        raise _not_utf8(error.start) from None
+    if rest := rest.strip(_BLANKS):
+        raise Malformed(f"JSON parse error: {rest[:20]!r} follows the end of the document")
+    return value
 
 
 def _value_before(body: bytes, end: int) -> Any:
     """The value, if it is complete before the byte that is not UTF-8."""
     try:
-        return _first_value(body[:end].decode())
+        return _first_value(body[:end].decode())[0]
     except Malformed:
-        raise Malformed(f"JSON parse error: byte {end} of the body is not UTF-8") from None
+        raise _not_utf8(end) from None
 
 
-def _first_value(text: str) -> Any:
-    text = text.lstrip(" \t\r\n")
+def _not_utf8(position: int) -> Malformed:
+    return Malformed(f"JSON parse error: byte {position} of the body is not UTF-8")
+
+
+def _first_value(text: str) -> tuple[Any, str]:
+    """The value at the start, and what comes after it."""
+    text = text.lstrip(_BLANKS)
     try:
         return _read(text)
     except json.JSONDecodeError as error:
@@ -62,13 +80,15 @@ def _first_value(text: str) -> Any:
         raise Malformed("JSON parse error: number too big") from None
 
 
-def _read(text: str) -> Any:
+def _read(text: str) -> tuple[Any, str]:
     try:
-        return _DECODER.raw_decode(text)[0]
+        value, end = _DECODER.raw_decode(text)
     except json.JSONDecodeError as error:
         if not text.startswith(_OTHER_TOKENS, error.pos):
             raise
-    return _DECODER.raw_decode(_TOKENS.sub(_as_python_reads_it, text))[0]
+        text = _TOKENS.sub(_as_python_reads_it, text)
+        value, end = _DECODER.raw_decode(text)
+    return value, text[end:]
 
 
 # rapidjson reads these as numbers, Python's json does not.

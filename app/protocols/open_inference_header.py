@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from app.errors import Malformed
 from app.protocols import binary_tensors
 from app.protocols.codec import check_shape
-from app.protocols.json_exact import Array, parse, tensor, told
+from app.protocols.json_exact import Array, parse_whole, tensor, told
 from app.protocols.open_inference_metadata import DATATYPES
 from app.protocols.open_inference_parameters import Asked, Place, place_in, read_asked, scalars, whole
 from engines.signature import Signature, TensorSpec
@@ -47,18 +47,21 @@ class Header(NamedTuple):
 
 def read_header(text: bytes, signature: Signature) -> Header:
     """Read the JSON part of a request. Raises Malformed."""
-    document = parse(text)
+    document = parse_whole(text)
     if not isinstance(document, dict):
         raise Malformed(f"the body must be a JSON object with 'inputs', got {told(document)}")
     return Header(
-        _request_id(document.get("id")),
+        request_id(document.get("id")),
         read_asked(document.get("parameters"), document.get("outputs"), signature),
         _tensors(document.get("inputs"), {spec.name: spec for spec in signature.inputs}),
     )
 
 
-def _request_id(value: Any) -> str | None:
-    """The client's id. An empty one is none, as in Triton: its C++ client sends that where it has none."""
+def request_id(value: Any) -> str | None:
+    """The client's id. An empty one is none, as in Triton: its C++ client sends that where it has none.
+
+    Raises Malformed.
+    """
     if value is None:
         return None
     if not isinstance(value, str):
