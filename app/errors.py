@@ -18,6 +18,10 @@ class ModelNotFound(OctetError):
     """No such model, or no such version of it, is served."""
 
 
+class ModelUnloaded(ModelNotFound):
+    """The model was unloaded on purpose, and nobody has loaded it since."""
+
+
 class LabelNotFound(OctetError):
     """The model has no such label (TensorFlow Serving answers 400 here, not 404)."""
 
@@ -50,6 +54,10 @@ class NotReady(OctetError):
     """The model is known, but nothing of it is loaded yet."""
 
 
+class LoadFailed(OctetError):
+    """A model that somebody asked to load cannot be loaded."""
+
+
 class QueueFull(OctetError):
     """The queue holds as many rows as it may."""
 
@@ -80,6 +88,7 @@ RULES: dict[type[BaseException], Rule] = {
     LabelNotFound: Rule(400, "label_not_found"),
     engines.errors.InputRefused: Rule(400, "input_refused"),
     ModelNotFound: Rule(404, "not_found"),
+    ModelUnloaded: Rule(404, "not_found"),
     RegionNotFound: Rule(404, "not_found"),
     model_store.errors.NotFound: Rule(404, "not_found"),
     model_store.errors.UnknownLabel: Rule(400, "label_not_found"),
@@ -96,6 +105,7 @@ RULES: dict[type[BaseException], Rule] = {
     Draining: Rule(503, "draining", retry_after_seconds=5),
     model_store.errors.StoreBusy: Rule(503, "store_busy", retry_after_seconds=1),
     DeadlineExceeded: Rule(504, "deadline_exceeded"),
+    LoadFailed: Rule(500, "load_failed"),
     engines.errors.EngineError: Rule(500, "engine_failed"),
     model_store.errors.StoreError: Rule(500, "store_failed"),
 }

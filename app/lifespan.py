@@ -52,9 +52,10 @@ class Service:
 
     @property
     def ready(self) -> bool:
-        """Whether every model to be served can answer."""
+        """Whether every model to be served can answer; one that was unloaded on purpose is not to be served."""
         table = self.table
-        return not self.draining and table.complete and all(model.ready for model in table.models.values())
+        served = (model for model in table.models.values() if not model.unloaded)
+        return not self.draining and table.complete and all(model.ready for model in served)
 
     def call_opened(self) -> None:
         """An inference request has its headers."""

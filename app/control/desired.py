@@ -1,5 +1,6 @@
 """What the store asks to be served, in the order of importance."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from semver import Version
@@ -43,6 +44,14 @@ def desired(store: Store, settings: Settings) -> Desired:
             ranked.append((rank, key, record))
     ranked.sort(key=lambda entry: entry[0])
     return Desired(names, {key: record for _, key, record in ranked}, labels)
+
+
+def wanted(desired: Desired, answering: Iterable[VersionKey], unloaded: Collection[str]) -> list[VersionKey]:
+    """What is to be loaded, the most important first, and after it what is to stay: versions that answer under a label.
+
+    Nothing of the models that were unloaded on purpose, whatever is published or labelled meanwhile.
+    """
+    return [key for key in [*desired.versions, *answering] if key.model not in unloaded]
 
 
 def _precedence(record: VersionRecord) -> tuple[bool, Version]:

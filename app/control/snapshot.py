@@ -1,6 +1,6 @@
 """The table's next snapshot, from what is desired and what is there."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from semver import Version
 
@@ -29,8 +29,9 @@ def snapshot(
     failures: Mapping[VersionKey, str],
     servables: Mapping[VersionKey, Servable],
     labels: Mapping[tuple[str, str], VersionKey],
+    unloaded: Collection[str],
 ) -> dict[str, ServedModel]:
-    """Every model that is desired or still there, by case-folded name."""
+    """Every model that is desired or still there, by case-folded name; nothing answers for an unloaded one."""
     keys = list(dict.fromkeys([*desired.versions, *servables]))
     names = {key.model: servable.identity.model for key, servable in servables.items()} | desired.names
     models = {}
@@ -40,10 +41,20 @@ def snapshot(
             name,
             {Version.parse(key.version): servables[key] for key in of_model if key in servables},
             {label: servables[key] for (owner, label), key in labels.items() if owner == model},
-            tuple(_status(key, states, failures, servables) for key in reversed(of_model)),
+            tuple(
+                _status_of_unloaded(key, states) if model in unloaded else _status(key, states, failures, servables)
+                for key in reversed(of_model)
+            ),
             frozenset(label for owner, label in desired.labels if owner == model and (owner, label) not in labels),
+            unloaded=model in unloaded,
         )
     return models
+
+
+def _status_of_unloaded(key: VersionKey, states: Mapping[VersionKey, State]) -> VersionStatus:
+    """It is on its way out or at the end, whatever failed before."""
+    state = states.get(key, State.END)
+    return VersionStatus(key.version, State.UNLOADING if state is State.AVAILABLE else state, "unloaded on request")
 
 
 def _status(

@@ -48,16 +48,18 @@ def next_action(wanted: Sequence[VersionKey], states: Mapping[VersionKey, State]
     failed (a version that was unloaded is forgotten). One load runs at a time, since each measures the machine.
 
     Availability comes first: a version that is not wanted any more stays until all wanted versions of its model had
-    their chance, and beyond that as long as it is the only one that can answer while others are wanted.
+    their chance, and beyond that as long as it is the only one that can answer while others are wanted. Where nothing
+    of its model is wanted, it goes at once, whatever else is being loaded.
     """
-    if State.LOADING in states.values():
-        return None
-    for key in wanted:
-        if key not in states:
-            return Load(key)
+    is_loading = State.LOADING in states.values()
+    if not is_loading:
+        for key in wanted:
+            if key not in states:
+                return Load(key)
     for key, state in states.items():
         if state is State.AVAILABLE and key not in wanted:
             of_model = [other for other in wanted if other.model == key.model]
-            if not of_model or any(states.get(other) is State.AVAILABLE for other in of_model):
+            can_be_replaced = any(states.get(other) is State.AVAILABLE for other in of_model) and not is_loading
+            if can_be_replaced or not of_model:
                 return Unload(key)
     return None

@@ -235,7 +235,9 @@ class Servable:
         return [*self._batcher.requests(), *(m.request for batch in self._running() for m in batch.members)]
 
     def _draining_error(self) -> Draining:
-        return Draining(f"model '{self.identity.model}' takes no more requests here: the server is stopping")
+        return Draining(
+            f"model '{self.identity.model}' takes no more requests here: it is unloaded, or the server stops"
+        )
 
 
 def _too_late(request: Request) -> DeadlineExceeded:

@@ -6,19 +6,24 @@ from types import MappingProxyType
 
 from semver import Version
 
-from app.errors import LabelNotFound, ModelNotFound, NotReady
+from app.errors import LabelNotFound, ModelNotFound, ModelUnloaded, NotReady
 from app.serving.lifecycle import State
 from app.serving.servable import Servable
 
 
 @dataclass(frozen=True, slots=True)
 class VersionStatus:
-    """Where a version stands in its life; `message` says why when it failed or serves with a restriction."""
+    """Where a version stands in its life; `message` says why it failed, is restricted or was unloaded."""
 
     version: str
     state: State
     message: str = ""
     failed: bool = False
+
+
+def is_meant(text: str, version: str) -> bool:
+    """Whether `text` is this version, or a prefix such as `1` or `1.2` of it where it is released."""
+    return version == text or ("-" not in version and f"{version}.".startswith(f"{text}."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,8 @@ class ServedModel:
     statuses: tuple[VersionStatus, ...] = ()
     labels_to_come: frozenset[str] = frozenset()
     """Labels whose version is not loaded, and which had none before."""
+    unloaded: bool = False
+    """Whether somebody asked that nothing of it be served."""
 
     @property
     def default(self) -> Servable | None:
@@ -48,7 +55,11 @@ class ServedModel:
         return self.default is not None
 
     def select(self, version: str | None, label: str | None) -> Servable:
-        """The servable that a request names. Raises NotReady, LabelNotFound or ModelNotFound."""
+        """The servable that a request names. Raises ModelUnloaded, NotReady, LabelNotFound or ModelNotFound."""
+        if self.unloaded:
+            raise ModelUnloaded(
+                f"model '{self.name}' was unloaded: POST /v2/repository/models/{self.name}/load loads it"
+            )
         if label is not None:
             found = self.labels.get(label)
             if found is None and label in self.labels_to_come:
@@ -68,15 +79,19 @@ class ServedModel:
 
     def _matching(self, text: str) -> Servable | None:
         """An exact version, or the highest released one that a prefix such as `1` or `1.2` means."""
-        fits = [v for v in self.versions if str(v) == text or (v.prerelease is None and f"{v}.".startswith(f"{text}."))]
+        fits = [version for version in self.versions if is_meant(text, str(version))]
         return self.versions[max(fits)] if fits else None
 
     def _no_version(self, text: str) -> Exception:
-        for status in self.statuses:
-            if status.version == text and not status.failed and status.state in (State.START, State.LOADING):
-                return NotReady(f"model '{self.name}' version {text} is loading: try again soon")
-            if status.version == text and status.failed:
-                return ModelNotFound(f"model '{self.name}' version {text} could not be loaded: {status.message}")
+        meant = [status for status in self.statuses if is_meant(text, status.version)]
+        for status in meant:
+            if not status.failed and status.state in (State.START, State.LOADING):
+                return NotReady(f"model '{self.name}' version {status.version} is loading: try again soon")
+        for status in meant:
+            if status.failed:
+                return ModelNotFound(
+                    f"model '{self.name}' version {status.version} could not be loaded: {status.message}"
+                )
         served = ", ".join(map(str, self.versions)) or "none yet"
         return ModelNotFound(f"model '{self.name}' has no version '{text}' here; served: {served}")
 
@@ -102,7 +117,7 @@ class Table:
         """Whether every model to be served was looked at, and what can be loaded is."""
 
     def select(self, name: str, version: str | None = None, label: str | None = None) -> Servable:
-        """The servable for a request. Raises ModelNotFound, LabelNotFound or NotReady."""
+        """The servable for a request. Raises as `ServedModel.select`."""
         return self.model(name).select(version, label)
 
     def model(self, name: str) -> ServedModel:

@@ -49,6 +49,20 @@ def put_refused(store: Store, name: str, version: str, folder: Path) -> None:
     store.publish(NewVersion(name, version, file, {}, read_onnx(file).signature.to_json(), NO_METADATA))
 
 
+def blob_of(store: Store, store_folder: Path, name: str, version: str) -> Path:
+    """Where the bytes of a version's only file lie."""
+    record = store.resolve(name, version)
+    return store_folder / "blobs" / "sha256" / record.variants[0].files[0].digest
+
+
+def corrupt(blob: Path) -> bytes:
+    """Turn the last byte; gives what was there."""
+    sound = blob.read_bytes()
+    blob.chmod(0o644)
+    blob.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+    return sound
+
+
 @pytest.fixture(scope="session")
 def doors_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with every model of the doors as 1.2.3, labelled `stable`. Tests leave it as it is."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
+from app.errors import ModelUnloaded
 from app.lifespan import Service
 from app.protocols.open_inference_metadata import model_metadata, server_metadata
 
@@ -39,8 +40,12 @@ def open_inference_router(service: Service) -> APIRouter:
 
     @router.get("/v2/models/{model}/ready", summary="The model can answer, else 503 (V2)")
     @router.get("/v2/models/{model}/versions/{version}/ready", summary="The version can answer, else 503 (V2)")
-    async def model_ready(model: str, version: str | None = None) -> dict[str, Any]:
-        service.table.select(model, version)
+    async def model_ready(model: str, response: Response, version: str | None = None) -> dict[str, Any]:
+        try:
+            service.table.select(model, version)
+        except ModelUnloaded as error:  # 404 elsewhere, but the name is known: Triton's answer
+            response.status_code = 400
+            return {"error": str(error)}
         return {"name": service.table.model(model).name, "ready": True}
 
     return router

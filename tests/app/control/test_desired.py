@@ -1,15 +1,16 @@
 """What a real store asks to be served, and in which order."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from app.control.desired import desired
+from app.control.desired import Desired, desired, wanted
 from app.serving.lifecycle import VersionKey
 from app.settings import Settings, load_settings
 from model_store.manifest import Metadata
-from model_store.records import NewVersion
+from model_store.records import NewVersion, VersionRecord
 from model_store.store import Store
 
 Publish = Callable[..., None]
@@ -84,3 +85,25 @@ def test_only_what_was_asked_for_is_served_whatever_its_case(store: Store, publi
     assert found.names == {"digits": "Digits", "missing": "missing"}
     assert list(found.versions) == [VersionKey("digits", "1.0.0")]
     assert found.labels == {}
+
+
+A1, A2, B1 = VersionKey("a", "1.0.0"), VersionKey("a", "2.0.0"), VersionKey("b", "1.0.0")
+
+
+@pytest.mark.parametrize(
+    ("why", "published", "answering", "unloaded", "found"),
+    [
+        ("all that is published", [A2, B1], [], set(), [A2, B1]),
+        ("what answers under a label stays behind it", [A2], [A1], set(), [A2, A1]),
+        ("nothing of an unloaded model", [A2, B1], [], {"a"}, [B1]),
+        ("not even under its label", [A2, B1], [A1], {"a"}, [B1]),
+        ("nor what is published meanwhile", [A1, A2, B1], [], {"a"}, [B1]),
+        ("nor where all of it was retired", [B1], [], {"a"}, [B1]),
+        ("nothing at all", [A2, B1], [A1], {"a", "b"}, []),
+    ],
+)
+def test_what_is_wanted(
+    why: str, published: list[VersionKey], answering: list[VersionKey], unloaded: set[str], found: list[VersionKey]
+) -> None:
+    record = VersionRecord("", "", "", {}, Metadata(), None, datetime.now(UTC), False, ())
+    assert wanted(Desired(versions=dict.fromkeys(published, record)), answering, unloaded) == found, why

@@ -31,6 +31,9 @@ AVAILABLE, LOADING, UNLOADING, END = State.AVAILABLE, State.LOADING, State.UNLOA
         ("a failed one is not tried again", [TWO], {TWO: END}, None),
         ("a failed one does not stop the next", [TWO, ONE], {TWO: END}, Load(ONE)),
         ("a model that is not wanted at all goes", [], {ONE: AVAILABLE}, Unload(ONE)),
+        ("it waits for no load", [OTHER], {ONE: AVAILABLE, OTHER: LOADING}, Unload(ONE)),
+        ("but what is being loaded of it is waited for", [], {ONE: LOADING}, None),
+        ("and goes then", [OTHER], {ONE: AVAILABLE, TWO: UNLOADING, OTHER: AVAILABLE}, Unload(ONE)),
         ("another model is no substitute", [OTHER, TWO], {ONE: AVAILABLE, OTHER: AVAILABLE, TWO: END}, None),
         ("what is going is left alone", [], {ONE: UNLOADING}, None),
         ("a load does not wait for what is going", [TWO], {ONE: UNLOADING}, Load(TWO)),
@@ -72,7 +75,10 @@ class History:
         assert key not in self.states
         self.loads[key] += 1
         self.states[key] = LOADING
-        assert next_action(wanted, self.states) is None
+        while (beside := next_action(wanted, self.states)) is not None:
+            assert isinstance(beside, Unload), "one load at a time"
+            assert all(other.model != beside.key.model for other in wanted), "its model may need it yet"
+            self._unload(beside.key, wanted)
         self.states[key] = END if key in self.broken else AVAILABLE
 
     def _unload(self, key: VersionKey, wanted: list[VersionKey]) -> None:

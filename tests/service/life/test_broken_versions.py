@@ -5,22 +5,8 @@ from pathlib import Path
 
 from model_store.store import Store
 from tests import graphs
-from tests.service.conftest import Publish, Start, put_refused
+from tests.service.conftest import Publish, Start, blob_of, corrupt, put_refused
 from tests.service.process import eventually
-
-
-def blob_of(store: Store, store_folder: Path, name: str, version: str) -> Path:
-    """Where the bytes of a version's only file lie."""
-    record = store.resolve(name, version)
-    return store_folder / "blobs" / "sha256" / record.variants[0].files[0].digest
-
-
-def corrupt(blob: Path) -> bytes:
-    """Turn the last byte; gives what was there."""
-    sound = blob.read_bytes()
-    blob.chmod(0o644)
-    blob.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
-    return sound
 
 
 def test_a_corrupt_version_leaves_the_old_one_serving_until_it_is_mended(
