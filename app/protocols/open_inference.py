@@ -216,7 +216,7 @@ class OpenInference:
             inputs, lists = self._inputs_quickly(document["inputs"])
             if count_lists(text) != lists + isinstance(outputs, simdjson.Array):
                 return None  # some list is nested, or a text holds a bracket
-            texts = parameters and parameters.mini, outputs and outputs.mini
+            texts = _text_of(parameters), _text_of(outputs)
         except _NOT_NUMBERS:
             return None
         return inputs, request_id, texts
@@ -247,7 +247,7 @@ class OpenInference:
             return self._plain
         asked = self._known_asked.get(texts)
         if asked is None:
-            parameters, outputs = (text and parse(text) for text in texts)
+            parameters, outputs = (None if text is None else parse(text) for text in texts)
             asked = read_asked(parameters, outputs, self._signature)
             if sum(len(text or b"") for text in texts) <= _LONGEST_KNOWN_BYTES:
                 _remember(self._known_asked, texts, asked)
@@ -293,3 +293,8 @@ def _values_quickly(data: Any, shape: tuple[int, ...], numbers: Numbers) -> tupl
     if stack.shape[1:] != shape:
         raise ValueError("another shape")
     return stack[0], lists
+
+
+def _text_of(node: Any) -> bytes | None:
+    text: bytes | None = None if node is None else node.mini
+    return text
