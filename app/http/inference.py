@@ -247,7 +247,7 @@ class Call:
             self._refuse(error)
             return
         encoding = self._head.encoding
-        if encoding is None or len(encoded.body) < LEAST_PACKED_BYTES:
+        if encoding is None or len(encoded.body) < LEAST_PACKED_BYTES or not self._target.route.packs:
             self._answer(request, encoded)
         else:
             loop = asyncio.get_running_loop()

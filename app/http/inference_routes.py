@@ -7,6 +7,8 @@ from urllib.parse import unquote
 
 from app.lifespan import Service
 from app.protocols.codec import Codec
+from app.protocols.generate import codec as generate_codec
+from app.protocols.generate import stream_codec as generate_stream_codec
 from app.protocols.open_inference import codec as open_inference_codec
 from app.protocols.shared_memory import Regions
 from app.protocols.tfserving import codec as tfserving_codec
@@ -19,6 +21,7 @@ from engines.signature import Signature
 
 _MODEL = r"/v1/models/(?P<model>[^/:]+)"
 _SELECTOR = rf"(?:/versions/(?P<version>{VERSION})|/labels/(?P<label>[^/:]+))?"
+_V2_MODEL = r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,10 @@ class InferenceRoute:
     """Which servable a version or a label in the path means."""
     check_form: Callable[[bytes], object] | None = None
     """Raises Malformed for a body that no model could take, where the protocol tells that before an unknown model."""
+    media_type: str = "application/json"
+    """Of an answer that is no error."""
+    packs: bool = True
+    """Whether that answer is packed for a client that accepts it."""
 
 
 ROUTES = (
@@ -51,11 +58,28 @@ ROUTES = (
         check_form=tfserving_form,
     ),
     InferenceRoute(
-        pattern=re.compile(r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?/infer"),
+        pattern=re.compile(rf"{_V2_MODEL}/infer"),
         templates=("/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer"),
         codec=open_inference_codec,
         summary="Infer (Open Inference Protocol, Triton)",
         example={"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1.0, 2.0, 5.0]}]},
+    ),
+    InferenceRoute(
+        pattern=re.compile(rf"{_V2_MODEL}/generate"),
+        templates=("/v2/models/{model}/generate", "/v2/models/{model}/versions/{version}/generate"),
+        codec=generate_codec,
+        summary="Generate (Triton)",
+        example={"text_input": "a question", "id": "1"},
+        packs=False,
+    ),
+    InferenceRoute(
+        pattern=re.compile(rf"{_V2_MODEL}/generate_stream"),
+        templates=("/v2/models/{model}/generate_stream", "/v2/models/{model}/versions/{version}/generate_stream"),
+        codec=generate_stream_codec,
+        summary="Generate, answered as a server-sent event (Triton)",
+        example={"text_input": "a question", "id": "1"},
+        media_type="text/event-stream",
+        packs=False,
     ),
 )
 

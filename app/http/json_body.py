@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 
 from app.errors import Cancelled, Malformed
 from app.http.body import too_large
-from app.protocols.json_exact import parse
+from app.protocols.json_exact import parse_whole
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -29,7 +29,7 @@ async def json_object(request: Request, limit_bytes: int) -> dict[str, Any]:
             pieces.append(piece)
     except ClientDisconnect:
         raise Cancelled("the client closed the connection before its request was complete") from None
-    document = parse(b"".join(pieces)) if size_bytes else {}
+    document = parse_whole(b"".join(pieces)) if size_bytes else {}
     if not isinstance(document, dict):
         raise Malformed("the body must be a JSON object")
     return document

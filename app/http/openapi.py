@@ -43,6 +43,7 @@ def document(api: FastAPI) -> None:
 
 def _operation(route: InferenceRoute, template: str) -> dict[str, Any]:
     names = [part.split("}")[0] for part in template.split("{")[1:]]
+    kind = "string" if route.media_type.startswith("text/") else "object"
     parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
     parameters += [
         _header("X-Request-Id", "string", "Echoed; made where absent."),
@@ -60,7 +61,7 @@ def _operation(route: InferenceRoute, template: str) -> dict[str, Any]:
         "responses": {
             "200": {
                 "description": "The model's answer.",
-                "content": {"application/json": {"schema": {"type": "object"}}},
+                "content": {route.media_type: {"schema": {"type": kind}}},
             },
             **{code: _error(text) for code, text in _ERRORS.items()},
         },

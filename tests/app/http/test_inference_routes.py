@@ -37,6 +37,8 @@ def asked(url: bytes) -> tuple[str, str | None, str | None] | None:
         (b"/v1/models/%FF%zz:predict", ("\ufffd%zz", None, None)),
         (b"/v1/models/m/labels/a%2fb:predict", ("m", None, "a/b")),
         (b"/v1/models/m.x_y-z:predict", ("m.x_y-z", None, None)),
+        (b"/v2/models/m/generate", ("m", None, None)),
+        (b"/v2/models/a%2Fb/versions/1.2/generate_stream?x", ("a/b", "1.2", None)),
     ],
 )
 def test_an_inference_path_is_taken_apart(url: bytes, expected: tuple[str, str | None, str | None]) -> None:
@@ -71,6 +73,11 @@ def test_an_inference_path_is_taken_apart(url: bytes, expected: tuple[str, str |
         b"/v1/models/a/b:predict",
         b"/v1/models/m%3Apredict",
         b"/v2/models/m:predict",
+        b"/v2/models/m/generate/",
+        b"/v2/models/m/generates",
+        b"/v2/models/m/versions/generate",
+        b"/v2/models/m/labels/stable/generate",
+        b"/V2/models/m/generate",
         b"//v1/models/m:predict",
         b"/x/v1/models/m:predict",
         b"http://host/v1/models/m:predict",
