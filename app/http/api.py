@@ -13,6 +13,7 @@ from app.http.inference_routes import ROUTES
 from app.http.openapi import document
 from app.http.routers.health import health_router
 from app.http.routers.open_inference import open_inference_router
+from app.http.routers.repository import repository_router
 from app.http.routers.shared_memory import shared_memory_router
 from app.http.routers.triton import triton_router
 from app.http.routers.versions import versions_router
@@ -30,6 +31,7 @@ def make_api(service: Service) -> FastAPI:
     )
     api.include_router(health_router(service))
     api.include_router(versions_router(service))
+    api.include_router(repository_router(service))
     api.include_router(shared_memory_router(service))
     api.include_router(triton_router(service))
     api.include_router(open_inference_router(service))

@@ -15,14 +15,26 @@ _OK = 200
 
 def statistics(servables: Iterable[Servable]) -> dict[str, Any]:
     """What happened to the requests of these servables since the server started; all numbers are whole."""
-    return {"model_stats": [_of_version(servable.tally) for servable in servables]}
+    return {"model_stats": [_of_servable(servable) for servable in servables]}
 
 
-def _of_version(tally: Tally) -> dict[str, Any]:
+def statistics_as_asked(servable: Servable, version: str) -> dict[str, Any]:
+    """Those of the version that a URL names, under the name that it has there.
+
+    perf_analyzer that was told to measure version `1` fails unless it finds a `1`; the whole stands beside it then.
+    """
+    stats = _of_servable(servable)
+    if version != stats["version"]:
+        stats |= {"version": version, "semver": stats["version"]}
+    return {"model_stats": [stats]}
+
+
+def _of_servable(servable: Servable) -> dict[str, Any]:
+    identity, tally = servable.identity, servable.tally
     by_rows = tally.batches.by_rows()
     return {
-        "name": tally.key.model,
-        "version": tally.key.version,
+        "name": identity.model,
+        "version": identity.version,
         "last_inference": _epoch_milliseconds(tally.answered_at),
         "inference_count": tally.rows,
         "execution_count": sum(count for count, _ in by_rows.values()),
