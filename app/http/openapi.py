@@ -13,6 +13,7 @@ _ERRORS = {
     "415": "A Content-Encoding other than gzip, deflate, identity.",
     "431": "The request line and the headers are over 64 KiB.",
     "500": "The engine failed, or something unforeseen did: logged under the request's id.",
+    "501": "The model or the server, as it was started, has no answer of this kind.",
     "503": "Queue full, still loading, or stopping; Retry-After says when to try again.",
     "504": "The deadline came first.",
 }

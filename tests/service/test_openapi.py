@@ -12,6 +12,13 @@ from app.http.inference_routes import ROUTES
 from tests.service.process import Octet
 
 TEMPLATES = [template for route in ROUTES for template in route.templates]
+# Twice [1, 2], of each kind of inference.
+ASKED = {
+    "predict": {"instances": [[1, 2]]},
+    "infer": {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]},
+    "generate": {"x": [1, 2]},
+    "generate_stream": {"x": [1, 2]},
+}
 # The client that it is written for is gone.
 UNREAD = 499
 
@@ -71,9 +78,13 @@ def test_every_inference_path_is_there_with_every_error(document: dict[str, Any]
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_a_documented_path_is_served(server: Octet, template: str) -> None:
+def test_a_documented_path_is_served(document: dict[str, Any], server: Octet, template: str) -> None:
     path = template.format(model="double", version="1.2.3", label="stable")
-    assert server.client.post(path, json={"instances": [[1, 2]]}).json() == {"predictions": [[2, 4]]}
+    answer = server.client.post(path, json=ASKED[re.split("[:/]", path)[-1]])
+    assert answer.status_code == 200, answer.text
+    assert "4.0" in answer.text
+    documented = document["paths"][template]["post"]["responses"]["200"]["content"]
+    assert list(documented) == [answer.headers["content-type"].partition(";")[0]]
 
 
 class Sources(HTMLParser):
