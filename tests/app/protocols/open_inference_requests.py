@@ -71,7 +71,9 @@ def signatures(draw: st.DrawFn) -> Signature:
 @st.composite
 def requests(draw: st.DrawFn, signature: Signature) -> Request:
     """Mostly what the signature asks for, in every form and spelling, then perhaps damaged."""
-    odd = draw(st.sampled_from(["", "", "", "", "leaf", "member", "size", "shape", "text", "key", "length"]))
+    odd = draw(st.sampled_from(["", "", "", "", "leaf", "member", "size", "shape", "text", "key", "length", "raw"]))
+    if odd == "raw":
+        return draw(raw_bodies(signature)), 0
     blank = draw(st.sampled_from(["", "", " ", "\n\t "]))
     count = draw(st.integers(0, 3))
     entries, tail = [], b""
@@ -92,6 +94,19 @@ def requests(draw: st.DrawFn, signature: Signature) -> Request:
     if odd == "length":
         length = draw(st.sampled_from([None, 0, len(text) - 1, len(text) + 1, len(text) + len(tail) + 1]))
     return text + tail, length
+
+
+@st.composite
+def raw_bodies(draw: st.DrawFn, signature: Signature) -> bytes:
+    """One row of the first input without any JSON; a text without its length."""
+    spec = signature.inputs[0]
+    shape = list(spec.shape or ())
+    if signature.batch_axis == 0:
+        shape[:1] = [1]
+    if spec.dtype == "string":
+        return draw(st.sampled_from([b"", b"a", "é😀".encode(), b"\xff"]))
+    count = draw(st.integers(0, 3))
+    return draw(raw_tensors(spec, math.prod(count if size == -1 else size for size in shape), False))
 
 
 @st.composite
