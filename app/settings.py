@@ -64,6 +64,7 @@ class Settings(ModelSettings, BaseSettings):
     shared_memory: bool = Field(
         False, description="Let clients on this host pass tensors through POSIX shared memory (V2 protocol)."
     )
+    cors: bool = Field(False, description="Let web pages of any origin call the server from a browser (CORS).")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="Form of a log line; auto is console on a terminal and json elsewhere."

@@ -21,6 +21,7 @@ from app.cli.main import HELP_OPTIONS
 from app.cli.options import settings_options
 from app.http.api import make_api
 from app.http.asgi import Entry
+from app.http.cors import ANSWER_HEADERS
 from app.http.fast_protocol import FastProtocol, fits
 from app.lifespan import Service, running
 from app.logs import set_up_logs
@@ -98,6 +99,7 @@ def _server(service: Service) -> _Server:
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            headers=list(ANSWER_HEADERS) if service.settings.cors else [],
             timeout_keep_alive=ceil(service.settings.keep_alive_seconds),
             timeout_graceful_shutdown=1,  # inference was drained before; what is left is the control plane's
         )

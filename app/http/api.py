@@ -16,6 +16,7 @@ from app.http.routers.open_inference import open_inference_router
 from app.http.routers.repository import repository_router
 from app.http.routers.shared_memory import shared_memory_router
 from app.http.routers.triton import triton_router
+from app.http.routers.unanswered import unanswered_router
 from app.http.routers.versions import versions_router
 from app.lifespan import Service
 from engines.errors import EngineError
@@ -30,7 +31,8 @@ def make_api(service: Service) -> FastAPI:
         title="Octet", version=service.version, redoc_url=None, redirect_slashes=False, openapi_tags=_TAGS
     )
     api.include_router(health_router(service))
-    api.include_router(versions_router(service))
+    for router in (versions_router(service), unanswered_router(service)):
+        api.router.routes.extend(router.routes)
     api.include_router(repository_router(service))
     api.include_router(shared_memory_router(service))
     api.include_router(triton_router(service))
@@ -59,10 +61,10 @@ def _invalid(_: Request, error: Exception) -> JSONResponse:
 def _unrouted(request: Request, error: Exception) -> JSONResponse:
     """Paths nobody has. Under `/v1/` TensorFlow Serving calls them malformed requests, whatever is wrong with them."""
     assert isinstance(error, HTTPException)
-    path = request.url.path
+    path = request.scope["raw_path"].decode("latin-1")
     if error.status_code == HTTPStatus.NOT_FOUND and any(route.pattern.fullmatch(path) for route in ROUTES):
         # the doors' own path, asked with a method that they leave to the framework
         error = HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"allow": "POST"})
-    if path.startswith("/v1/") and error.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+    if path.lower().startswith("/v1/") and error.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
         return JSONResponse({"error": f"Malformed request: {request.method} {path}"}, HTTPStatus.BAD_REQUEST)
     return JSONResponse({"error": f"{error.detail}: {request.method} {path}"}, error.status_code, error.headers)

@@ -4,6 +4,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.http.cors import preflight
 from app.http.head import KnownHeads, read_head
 from app.http.inference import Call, Response
 from app.http.inference_routes import Targets
@@ -20,7 +21,7 @@ class Entry:
         self._api = api
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "POST":
+        if scope["method"] == "POST":
             target = self.targets.match(scope["raw_path"])
             if target is not None:
                 response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
@@ -30,7 +31,11 @@ class Entry:
                     await _read_body(call, receive)
                 await _send(await _answer(call, response, receive), send)
                 return
-        await self._api(scope, receive, _with_request_id(scope, send, self.service))
+        request_id = _request_id(scope, self.service)
+        if scope["method"] == "OPTIONS" and self.service.settings.cors:
+            await _send(preflight(scope["headers"], request_id), send)
+        else:
+            await self._api(scope, receive, _with_request_id(request_id, send))
 
 
 def _resolve(future: "asyncio.Future[Response]", response: Response | None) -> None:
@@ -76,10 +81,13 @@ async def _send(response: Response, send: Send) -> None:
     await send({"type": "http.response.body", "body": response.body})
 
 
-def _with_request_id(scope: Scope, send: Send, service: Service) -> Send:
+def _request_id(scope: Scope, service: Service) -> bytes:
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), None)
+    return service.request_id(given)
+
+
+def _with_request_id(request_id: bytes, send: Send) -> Send:
     """Give the framework's answers the request id that inference answers carry."""
-    given = next((value for name, value in scope.get("headers", ()) if name == b"x-request-id"), None)
-    request_id = service.request_id(given)
 
     async def send_with_id(message: Message) -> None:
         if message["type"] == "http.response.start":

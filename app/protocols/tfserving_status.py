@@ -8,10 +8,12 @@ from typing import Any
 
 from semver import Version
 
+from app.errors import ModelNotFound, NotReady
+from app.protocols.tfserving_versions import select
 from app.serving.cost import LOOP_BOUND_SECONDS
 from app.serving.lifecycle import State
 from app.serving.servable import Servable
-from app.serving.table import ServedModel, VersionStatus
+from app.serving.table import ServedModel, VersionStatus, is_meant
 from engines.signature import TensorSpec
 
 _DTYPES = {
@@ -25,18 +27,26 @@ _DTYPES = {
 def status(model: ServedModel, version: str | None, label: str | None) -> dict[str, Any]:
     """Every version of the model, newest first, or the one that is named, loaded or not.
 
-    Raises as `ServedModel.select` where nothing is known of it.
+    Raises as `tfserving_versions.select` where nothing is known of it.
     """
-    statuses = model.statuses
-    if version is not None or label is not None:
-        known = [status for status in statuses if status.version == version]
-        chosen = known[0].version if known else model.select(version, label).identity.version
-        statuses = tuple(status for status in statuses if status.version == chosen)
+    statuses = model.statuses if version is None and label is None else (_named(model, version, label),)
     return {
         "model_version_status": [_version_status(model, status) for status in statuses],
         "name": model.name,
         "ready": model.ready,
     }
+
+
+def _named(model: ServedModel, version: str | None, label: str | None) -> VersionStatus:
+    """That of the version which answers under a name, else of the newest that would if it were loaded."""
+    try:
+        chosen = select(model, version, label).identity.version
+    except (ModelNotFound, NotReady):
+        for status in model.statuses:
+            if version is not None and is_meant(version, status.version):
+                return status
+        raise
+    return next(status for status in model.statuses if status.version == chosen)
 
 
 def metadata(servable: Servable) -> dict[str, Any]:

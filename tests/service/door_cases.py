@@ -64,14 +64,16 @@ FORMS = {
     "more rows than a batch": post({"instances": [[i, -i] for i in range(200)]}),
     "a big body": post(json.dumps({"instances": [[0.25, 0.5]] * 1000}, indent=6).encode().ljust(LIMIT_BYTES)),
     "whole numbers": post({"instances": [0, 999, 1]}, model("pick")),
-    "not finite": post(b'{"instances": [[NaN, -Infinity]]}'),
+    "not finite": post(b'{"instances": [[NaN, -Infinity], [Inf, -NaN]]}'),
     "a byte order mark": post(b"\xef\xbb\xbf" + BODY),
     "bytes after the document": post(BODY + b" \n"),
+    "bytes after the document that are no text": post(BODY + b"\xff\0"),
 }
 
 PATHS = {
     "a version": post(ROWS, "/v1/models/double/versions/1.2.3:predict"),
     "a version's prefix": post(ROWS, "/v1/models/double/versions/1:predict"),
+    "the default version": post(ROWS, "/v1/models/double/versions/0:predict"),
     "a label": post(ROWS, "/v1/models/double/labels/stable:predict"),
     "another case": post(ROWS, "/V1/Models/DOUBLE:Predict"),
     "percent-encoded": post(ROWS, "/v1/models/d%6Fubl%65:predict"),
@@ -88,11 +90,15 @@ PATHS = {
     "a long name": post(ROWS, model("d" * 3000), expected=404),
     "no such model": post(ROWS, model("none"), expected=404),
     "no such version": post(ROWS, "/v1/models/double/versions/9:predict", expected=404),
+    "no version": post(ROWS, "/v1/models/double/versions/latest:predict", expected=400),
+    "a version of too many digits": post(ROWS, f"/v1/models/double/versions/{2**63}:predict", expected=400),
     "no such label": post(ROWS, "/v1/models/double/labels/none:predict", expected=400),
-    "no such verb": post(ROWS, "/v1/models/double:regress", expected=400),
+    "regress": post(ROWS, "/v1/models/double:regress", expected=501),
+    "explain": post(ROWS, "/v1/models/double:explain", expected=501),
+    "no such verb": post(ROWS, "/v1/models/double:guess", expected=400),
     "a slash at the end": post(ROWS, f"{PREDICT}/", expected=400),
     "two slashes": post(ROWS, f"/{PREDICT}", expected=404),
-    "elsewhere": post(ROWS, "/v2/models/double/infer", expected=404),
+    "elsewhere": post(ROWS, "/v3/models/double/infer", expected=404),
 }
 
 REFUSED = {
@@ -115,8 +121,18 @@ REFUSED = {
     "a body over the limit": post(BODY.ljust(LIMIT_BYTES + 1), expected=413),
     "chunks over the limit": Case((chunked([BODY, b" " * 150_000, b" " * 150_000]),), expected=413),
     "a body over the limit that never comes": Case((request(b"", length=10**9),), expected=413, is_whole=False),
+    "no JSON for an unknown model": post(b"rows!", model("none"), expected=400),
+    "no body for an unknown model": post(b"", model("none"), expected=400),
+    "no object for an unknown model": post([1], model("none"), expected=400),
+    "no name of a signature for an unknown model": post({"signature_name": 5}, model("none"), expected=400),
+    "an unknown signature of an unknown model": post({"signature_name": "a"}, model("none"), expected=404),
+    "no JSON for an unknown version": post(b"rows!", "/v1/models/double/versions/9:predict", expected=400),
+    "no JSON for an unknown label": post(b"rows!", "/v1/models/double/labels/none:predict", expected=400),
+    "no JSON for an unknown model, packed": post(b"x", model("none"), "content-encoding: gzip", expected=404),
+    "no JSON for an unknown model, in chunks": Case((chunked([b"rows!"], model("none")),), expected=404),
+    "no JSON for an unknown model, large": post(b"x" * 65_537, model("none"), expected=404),
     "an unknown model whose body never comes": Case(
-        (request(b"", model("none"), length=9),), expected=404, is_whole=False
+        (request(b"", model("none"), length=65_537),), expected=404, is_whole=False
     ),
 }
 

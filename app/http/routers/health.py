@@ -9,9 +9,10 @@ from app.lifespan import Service
 
 
 def health_router(service: Service) -> APIRouter:
-    """`/healthz/live`, `/healthz/ready` and `/metrics`."""
+    """`/healthz/live`, `/healthz/ready` and `/metrics`, and where KServe and TensorFlow Serving have such paths."""
     router = APIRouter(tags=["health"])
 
+    @router.get("/", summary="The process answers (KServe)")
     @router.get("/healthz/live", summary="The process answers")
     async def live() -> dict[str, str]:
         return {"status": "alive"}
@@ -27,6 +28,7 @@ def health_router(service: Service) -> APIRouter:
         }
 
     @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+    @router.get("/monitoring/prometheus/metrics", summary="Prometheus metrics (TF Serving)", response_class=Response)
     async def metrics(accept: Annotated[str, Header()] = "") -> Response:
         encode, content_type = choose_encoder(accept)
         return Response(encode(service.metrics.registry), media_type=content_type)
