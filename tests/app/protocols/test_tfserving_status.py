@@ -80,8 +80,11 @@ async def test_what_serves_tells_how(model: ServedModel) -> None:
         ("1", None, "1.2.0"),
         ("1.0", None, "1.0.0"),
         (None, "stable", "1.0.0"),
+        ("0", None, "1.2.0"),
         ("3.0.0", None, "3.0.0"),
+        ("3", None, "3.0.0"),
         ("2.0.0", None, "2.0.0"),
+        ("2", None, "2.0.0"),
     ],
 )
 async def test_one_version_is_told_loaded_or_not(

@@ -72,8 +72,9 @@ async def test_a_label_names_its_version_and_no_other(make_servable: MakeServabl
 @pytest.mark.parametrize("state", [State.START, State.LOADING])
 async def test_a_version_that_is_coming_is_not_ready(make_servable: MakeServable, state: State) -> None:
     coming = (VersionStatus("2.0.0", state),)
-    with pytest.raises(NotReady, match=r"^model 'm' version 2\.0\.0 is loading: try again soon$"):
-        model(make_servable, "1.0.0", statuses=coming).select("2.0.0", None)
+    for asked in ("2.0.0", "2", "2.0"):
+        with pytest.raises(NotReady, match=r"^model 'm' version 2\.0\.0 is loading: try again soon$"):
+            model(make_servable, "1.0.0", statuses=coming).select(asked, None)
     none_yet = model(make_servable, statuses=coming)
     assert not none_yet.ready
     with pytest.raises(NotReady, match=r"^model 'm' is loading: try again soon$"):
@@ -85,8 +86,12 @@ async def test_a_version_that_failed_says_why(make_servable: MakeServable) -> No
     both = model(make_servable, "1.0.0", statuses=failed)
     assert both.ready
     assert meant(both.select(None, None)) == "1.0.0"
-    with pytest.raises(ModelNotFound, match=r"^model 'm' version 2\.0\.0 could not be loaded: too large$"):
-        both.select("2.0.0", None)
+    for asked in ("2.0.0", "2", "2.0"):
+        with pytest.raises(ModelNotFound, match=r"^model 'm' version 2\.0\.0 could not be loaded: too large$"):
+            both.select(asked, None)
+    followed = (*failed, VersionStatus("2.1.0", State.LOADING))
+    with pytest.raises(NotReady, match=r"version 2\.1\.0 is loading"):
+        model(make_servable, "1.0.0", statuses=followed).select("2", None)
     with pytest.raises(NotReady, match=r"^model 'm' has no version that could be loaded: 2\.0\.0: too large$"):
         model(make_servable, statuses=failed).select(None, None)
 
