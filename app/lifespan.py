@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import logging
 import re
 import secrets
 from collections.abc import AsyncIterator
@@ -13,9 +12,11 @@ from importlib.metadata import version
 import structlog
 
 from app.control.watch import Watch
+from app.logs import Levels
 from app.metrics import Metrics
 from app.protocols.codec import Codec, Decoded
 from app.protocols.shared_memory import Regions
+from app.protocols.triton_trace import Traces
 from app.serving.table import Table
 from app.settings import Settings
 from engines.onnxruntime_engine import load as open_onnxruntime
@@ -30,14 +31,18 @@ _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 class Service:
     """What the doors share."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, levels: Levels) -> None:
         self.settings = settings
         self.version = version("octet-serving")
         self.max_body_bytes = int(settings.max_body_bytes)
         self.table = Table()
         self.metrics = Metrics()
         self.log = structlog.get_logger("octet")
-        self.logs_requests = logging.getLogger("octet").isEnabledFor(logging.DEBUG)
+        self.levels = levels
+        self.traces = Traces()
+        self.observes_requests = False
+        """Whether somebody wants to read of single requests. All that the hot path asks about it."""
+        self.observe()
         self.regions = Regions(enabled=settings.shared_memory, limit_bytes=self.max_body_bytes)
         self.watch = Watch(store, settings, OPEN_ENGINES, self.table, self.metrics, self.log)
         self.draining = False
@@ -56,6 +61,10 @@ class Service:
         table = self.table
         served = (model for model in table.models.values() if not model.unloaded)
         return not self.draining and table.complete and all(model.ready for model in served)
+
+    def observe(self) -> None:
+        """Called when the log's levels or the traces were changed."""
+        self.observes_requests = self.levels.verbose > 0 or self.traces.on
 
     def call_opened(self) -> None:
         """An inference request has its headers."""
@@ -93,10 +102,10 @@ class Service:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Service]:
+async def running(settings: Settings, levels: Levels) -> AsyncIterator[Service]:
     """Open the store, watch it, serve what it holds; on the way out drain and free everything."""
     with Store.open(settings.store) as store:
-        service = Service(settings, store)
+        service = Service(settings, store, levels)
         watching = asyncio.create_task(service.watch.run())
         try:
             yield service

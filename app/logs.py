@@ -7,7 +7,44 @@ from typing import Literal
 import structlog
 
 
-def set_up_logs(level: str, form: Literal["auto", "json", "console"]) -> None:
+class Levels(logging.Filter):
+    """Which levels are logged, each by itself; may be changed while the server runs."""
+
+    def __init__(self, least: str = "info") -> None:
+        super().__init__()
+        self.verbose = int(least == "debug")
+        """Above 0, `debug` is logged: a line a request."""
+        self.info = least in ("debug", "info")
+        self.warning = least != "error"
+        self.error = True
+
+    def change(self, **levels: int) -> None:
+        """Set those that are named."""
+        for name, value in levels.items():
+            setattr(self, name, value)
+        self.apply()
+
+    def apply(self) -> None:
+        """Have the loggers make no line of a level below all that are logged."""
+        levels = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
+        logging.getLogger().setLevel(next(filter(self._logs, levels), _NOTHING))
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line passes."""
+        return self._logs(record.levelno)
+
+    def _logs(self, level: int) -> bool:
+        if level >= logging.ERROR:
+            return self.error
+        if level >= logging.WARNING:
+            return self.warning
+        return self.info if level >= logging.INFO else self.verbose > 0
+
+
+_NOTHING = logging.CRITICAL + 1
+
+
+def set_up_logs(levels: Levels, form: Literal["auto", "json", "console"]) -> None:
     """Send our events and the libraries' records through one handler to stderr. Called once, by the command."""
     as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
@@ -37,6 +74,8 @@ def set_up_logs(level: str, form: Literal["auto", "json", "console"]) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
         )
     )
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    handler.addFilter(levels)
+    logging.basicConfig(handlers=[handler], force=True)
+    levels.apply()
     for noisy in ("uvicorn.error", "asyncio"):  # what they say at info, the service says in its own words
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
+        logging.getLogger(noisy).setLevel(logging.WARNING)

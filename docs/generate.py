@@ -18,6 +18,7 @@ from app.cli.options import shown
 from app.errors import INTERNAL, RULES, Rule
 from app.http.api import make_api
 from app.lifespan import Service
+from app.logs import Levels
 from app.metrics import Key, Loaded, Metrics
 from app.settings import ModelSettings, Settings, names
 from engines.errors import EngineError
@@ -84,7 +85,7 @@ def _error_row(rule: Rule, when: list[str]) -> tuple[str, ...]:
 def paths() -> Iterator[str]:
     """Every operation of the OpenAPI page, inference first."""
     with TemporaryDirectory() as folder, Store.open(Path(folder)) as store:
-        documented = make_api(Service(Settings(), store)).openapi()["paths"]
+        documented = make_api(Service(Settings(), store, Levels())).openapi()["paths"]
     rows = [
         (method.upper(), f"`{path}`", operation["summary"])
         for path, operations in documented.items()

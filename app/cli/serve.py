@@ -24,7 +24,7 @@ from app.http.asgi import Entry
 from app.http.cors import ANSWER_HEADERS
 from app.http.fast_protocol import FastProtocol, fits
 from app.lifespan import Service, running
-from app.logs import set_up_logs
+from app.logs import Levels, set_up_logs
 from app.settings import Settings, SettingsError, load_settings
 
 # How long another thread (a load, a worker's few lines of Python) may keep the event loop from going on. Python's 5 ms
@@ -41,11 +41,12 @@ def serve(flags: dict[str, Any]) -> None:
     those over the file. Settings of single models stand in the file as [models.NAME].
     """
     settings = load_settings(flags)
-    set_up_logs(settings.log_level, settings.log_format)
+    levels = Levels(settings.log_level)
+    set_up_logs(levels, settings.log_format)
     listening = _listen(settings)
     sys.setswitchinterval(_SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        if runner.run(_serve(settings, listening)):
+        if runner.run(_serve(settings, levels, listening)):
             _leave()
     if threading.active_count() > 1:  # a run outlived its drain: its thread would crash in a torn down interpreter
         _leave()
@@ -106,9 +107,9 @@ def _server(service: Service) -> _Server:
     )
 
 
-async def _serve(settings: Settings, listening: socket.socket) -> bool:
+async def _serve(settings: Settings, levels: Levels, listening: socket.socket) -> bool:
     """Serve until a signal; True when a thread is left behind that still loads a model."""
-    async with running(settings) as service:
+    async with running(settings, levels) as service:
         server = _server(service)
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()

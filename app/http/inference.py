@@ -7,6 +7,7 @@ happens exactly once whatever goes wrong, also from within `admit`, `feed` and `
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -29,6 +30,7 @@ from app.http.head import Head
 from app.http.inference_routes import Target
 from app.lifespan import Service
 from app.protocols.codec import JSON, Decoded, Encoded
+from app.protocols.triton_trace import timestamps
 from app.serving.request import Outcome, Request
 from app.serving.servable import Servable
 
@@ -105,23 +107,26 @@ class Call:
             if service.draining:
                 raise Draining("the server is stopping: send the request to another one")
             servable.refuse_early()
+        except (ModelNotFound, LabelNotFound) as error:
+            return self._wants_form(error)
         except Exception as error:  # noqa: BLE001  every error becomes an answer
-            if isinstance(error, ModelNotFound | LabelNotFound) and self._looks_at_form():
-                self._deadline = self._started + service.settings.deadline_ms / 1000
-                return True
             self._refuse(error)
             return False
         return True
 
-    def _looks_at_form(self) -> bool:
-        """Whether a body that nobody here can answer is read first, since its protocol tells its faults first.
+    def _wants_form(self, unknown: ModelNotFound | LabelNotFound) -> bool:
+        """Whether the body is read for all that, because its protocol tells a broken one first. Else it is answered.
 
-        Only a short one, plain and of a known length: it is not worth a client's time to send more.
+        Only a short body, plain and of a known length, is worth the wait; `submit` looks at its form.
         """
-        head = self._head
-        most = min(_LARGE_BYTES, self._service.max_body_bytes)
+        head, service = self._head, self._service
+        most = min(_LARGE_BYTES, service.max_body_bytes)
         is_short = head.window is None and head.length_bytes is not None and head.length_bytes <= most
-        return is_short and self._target.route.check_form is not None
+        if not is_short or service.draining or self._target.route.check_form is None:
+            self._refuse(unknown)
+            return False
+        self._deadline = self._started + min(service.settings.deadline_ms / 1000, head.timeout_seconds or math.inf)
+        return True
 
     def feed(self, chunk: bytes) -> bool:
         """Take a piece of the body. False when the call is answered and wants no more."""
@@ -275,7 +280,7 @@ class Call:
         tally.input_seconds += request.arrived - self._started
         tally.queue.observe(request.queue_seconds)
         tally.compute.observe(request.compute_seconds)
-        self._respond(Response(OK, head, body))
+        self._respond(Response(OK, head, body), request)
 
     def _refuse(self, error: BaseException) -> None:
         if self._apart is not None:
@@ -287,7 +292,7 @@ class Call:
         self._respond(error_response(error, self.request_id, close=isinstance(error, Draining)))
         self._tally.fold_if_long()
 
-    def _respond(self, response: Response) -> None:
+    def _respond(self, response: Response, request: Request | None = None) -> None:
         self.response = response
         self._service.call_answered()
         tally = self._tally
@@ -297,21 +302,24 @@ class Call:
         tally.duration.observe(seconds)
         if response.status != OK:
             tally.failed_seconds += seconds
-        if self._service.logs_requests:
-            self._log(response, seconds)
+        if self._service.observes_requests:
+            self._observe(response, seconds, request)
         self._answered(self)
 
-    def _log(self, response: Response, seconds: float) -> None:
+    def _observe(self, response: Response, seconds: float, request: Request | None) -> None:
+        """Write of this call into the log what is asked for: a line at debug, a trace."""
+        service = self._service
         identity = self.servable.identity if self.servable is not None else None
-        self._service.log.debug(
-            "request",
+        log = service.log.bind(
             request_id=self.request_id.decode(),
             model=self._target.model,
             version=identity.version if identity else None,
             variant=identity.variant if identity else None,
             status=response.status,
-            milliseconds=round(seconds * 1000, 3),
         )
+        log.debug("request", milliseconds=round(seconds * 1000, 3))
+        if identity is not None and service.traces.samples(identity.model.casefold()):
+            log.info("trace", timestamps=timestamps(self._started, seconds, request))
 
 
 def error_response(error: BaseException, request_id: bytes, *, close: bool = False) -> Response:

@@ -13,6 +13,7 @@ from app.errors import INTERNAL, RULES
 from app.http.api import make_api
 from app.http.inference_routes import ROUTES
 from app.lifespan import Service
+from app.logs import Levels
 from app.metrics import Metrics
 from app.settings import Settings, names
 from docs.generate import PARTS, renew
@@ -97,7 +98,7 @@ def test_every_command_that_is_mentioned_exists(page: Path) -> None:
 
 def served_paths(folder: Path) -> dict[str, Any]:
     with Store.open(folder / "store") as store:
-        paths: dict[str, Any] = make_api(Service(Settings(), store)).openapi()["paths"]
+        paths: dict[str, Any] = make_api(Service(Settings(), store, Levels())).openapi()["paths"]
     return paths
 
 

@@ -74,7 +74,7 @@ def test_the_console_form_is_for_people(published: None, start: Start) -> None:
 
 def test_a_terminal_gets_colours_without_being_asked() -> None:
     ours, its = os.openpty()
-    says = "from app.logs import set_up_logs; import structlog; set_up_logs('info', 'auto'); "
+    says = "from app.logs import Levels, set_up_logs; import structlog; set_up_logs(Levels(), 'auto'); "
     says += "structlog.get_logger('octet').info('hello', model='m')"
     try:
         subprocess.run([sys.executable, "-c", says], stderr=its, timeout=30, check=True)
