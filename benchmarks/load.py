@@ -11,7 +11,12 @@ local requests, turn = {}, 0
 function init(args)
   for number, path in ipairs(args) do
     local file = io.open(path, "rb")
-    requests[number] = wrk.format("POST", nil, {["Content-Type"] = "application/json"}, file:read("*a"))
+    local headers = {["Content-Type"] = "application/json"}
+    local json_bytes = path:match("%.(%d+)%.binary$")
+    if json_bytes then
+      headers = {["Content-Type"] = "application/octet-stream", ["Inference-Header-Content-Length"] = json_bytes}
+    end
+    requests[number] = wrk.format("POST", nil, headers, file:read("*a"))
     file:close()
   end
 end
@@ -47,9 +52,10 @@ class Load:
         return self.requests / self.seconds
 
 
-def write_bodies(folder: Path, name: str, bodies: Sequence[bytes]) -> list[Path]:
-    """One file a body, for `drive`."""
-    paths = [folder / f"{name}-{number}.json" for number in range(len(bodies))]
+def write_bodies(folder: Path, name: str, bodies: Sequence[bytes], json_bytes: int | None = None) -> list[Path]:
+    """One file a body, for `drive`. Of a binary body the file's name says how many bytes are JSON, as a header will."""
+    kind = "json" if json_bytes is None else f"{json_bytes}.binary"
+    paths = [folder / f"{name}-{number}.{kind}" for number in range(len(bodies))]
     for path, body in zip(paths, bodies, strict=True):
         path.write_bytes(body)
     return paths

@@ -1,10 +1,12 @@
 """One run of the benchmark: where it works, how long, and what it sends."""
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import orjson
 
 from benchmarks.load import Load, drive, write_bodies
@@ -14,10 +16,9 @@ from benchmarks.servers import Server, publish
 ROWS: dict[str, Callable[[], object]] = {
     "mlp": lambda: [round(random.random(), 3) for _ in range(64)],
     "encoder": lambda: [random.randrange(VOCABULARY) for _ in range(SEQUENCE)],
-    # One decimal: with its comma a number has the four bytes that it has as float32.
-    "resnet50": lambda: [[[random.randrange(10) / 10 for _ in range(224)] for _ in range(224)] for _ in range(3)],
 }
 """Network -> one random row, as it stands in `instances`."""
+IMAGE = (1, 3, 224, 224)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,14 @@ class Run:
 
     def bodies(self, name: str) -> list[Path]:
         """Eight requests of one row each, in files, made on first use."""
-        made = sorted(self.folder.glob(f"{name}-*.json"))
-        return made or write_bodies(self.folder, name, [orjson.dumps({"instances": [ROWS[name]()]}) for _ in range(8)])
+        made = sorted(self.folder.glob(f"{name}-[0-9].*"))
+        if made:
+            return made
+        if name in ROWS:
+            return write_bodies(self.folder, name, [orjson.dumps({"instances": [ROWS[name]()]}) for _ in range(8)])
+        head = binary_head()
+        images = (np.random.default_rng(seed).random(IMAGE, np.float32) for seed in range(8))
+        return write_bodies(self.folder, name, [head + image.tobytes() for image in images], len(head))
 
     def answer(self, server: Server, name: str) -> Path:
         """A file with what `server` answers to the first body."""
@@ -61,7 +68,14 @@ class Run:
 
 def path(name: str) -> str:
     """Where the network `name` is asked, at Octet and at the handler it is compared with."""
-    return f"/v1/models/{name}:predict"
+    return f"/v1/models/{name}:predict" if name in ROWS else f"/v2/models/{name}/infer"
+
+
+def binary_head() -> bytes:
+    """The JSON before the bytes of one IMAGE; the answer is to be binary too."""
+    size_bytes = 4 * math.prod(IMAGE)
+    tensor = {"name": "image", "shape": IMAGE, "datatype": "FP32", "parameters": {"binary_data_size": size_bytes}}
+    return orjson.dumps({"parameters": {"binary_data_output": True}, "inputs": [tensor]})
 
 
 def url(server: Server, name: str) -> str:
