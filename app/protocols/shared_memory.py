@@ -8,6 +8,8 @@ server with a SIGBUS. The descriptor is that of the file that was registered, wh
 import os
 import re
 import stat
+import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -23,21 +25,15 @@ _MOST_REGIONS = 512
 _LONGEST_NAME = 255
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Region:
-    """Bytes `offset` to `offset + byte_size` of the file that the key names. Owns the descriptor.
-
-    Whoever holds it last closes the file: a thread may still read what is unregistered meanwhile.
-    """
+    """Bytes `offset` to `offset + byte_size` of the file that the key names."""
 
     name: str
     key: str
     offset: int
     byte_size: int
     descriptor: int
-
-    def __del__(self) -> None:
-        os.close(self.descriptor)
 
     def document(self) -> dict[str, Any]:
         """What the status page says of it."""
@@ -60,7 +56,7 @@ class Region:
     def write(self, offset: int, data: bytes) -> None:
         """Write at `offset`. Raises Malformed where the data does not fit."""
         at = self._place(offset, len(data))
-        self.check_file(at + len(data))
+        _check_end(self.name, self.descriptor, at + len(data))
         left = memoryview(data)
         try:
             while left:
@@ -69,14 +65,6 @@ class Region:
                 at += written
         except OSError as error:  # no page is left for what the client never touched
             raise Malformed(f"shared memory region '{self.name}' cannot be written: {error.strerror}") from None
-
-    def check_file(self, end: int) -> None:
-        """Raises Malformed unless the file has bytes up to `end`."""
-        size = os.fstat(self.descriptor).st_size
-        if end > size:
-            raise Malformed(
-                f"shared memory region '{self.name}': its file has {size} bytes, asked were bytes up to {end}"
-            )
 
     def _place(self, offset: int, size_bytes: int) -> int:
         """Where in the file that stretch of the region begins. Raises Malformed where it is not inside."""
@@ -96,6 +84,8 @@ class Regions:
         self._limit_bytes = limit_bytes
         """The most that is read at once: a file without pages may have any size, and reading it takes memory here."""
         self._regions: dict[str, Region] = {}
+        self._files = threading.Lock()
+        """Held while a file is read or closed: a closed descriptor may be another file's the next moment."""
 
     def register(self, name: str, key: str, offset: int, byte_size: int) -> None:
         """Open the file and keep the region under its name. Raises Unsupported or Malformed."""
@@ -108,17 +98,12 @@ class Regions:
             raise Malformed(f"{_MOST_REGIONS} shared memory regions are registered: unregister some first")
         if offset < 0 or byte_size <= 0:
             raise Malformed(f"region '{name}': 'offset' must not be negative and 'byte_size' must be above 0")
-        region = Region(name, key, offset, byte_size, _open(name, key))
-        region.check_file(offset + byte_size)
-        self._regions[name] = region
+        self._regions[name] = Region(name, key, offset, byte_size, _open(name, key, offset + byte_size))
 
     def unregister(self, name: str | None = None) -> None:
         """Forget one region, or all of them; an unknown one is no error, as in Triton. Raises Unsupported."""
         self._refuse_if_off()
-        if name is None:
-            self._regions.clear()
-        else:
-            self._regions.pop(name, None)
+        self._forget(list(self._regions) if name is None else [name])
 
     def status(self, name: str | None = None) -> list[dict[str, Any]]:
         """The named region, or all. Raises Unsupported or RegionNotFound."""
@@ -131,13 +116,14 @@ class Regions:
 
         Raises Unsupported, RegionNotFound, BodyTooLarge, and Malformed where they are not all there.
         """
-        region = self._region(name)
-        if size_bytes > self._limit_bytes:
-            raise BodyTooLarge(
-                f"{size_bytes} bytes of shared memory region '{name}' are over the limit of {self._limit_bytes}: "
-                "send fewer rows a request, or raise max_body_bytes"
-            )
-        return region.read(offset, size_bytes)
+        with self._files:
+            region = self._region(name)
+            if size_bytes > self._limit_bytes:
+                raise BodyTooLarge(
+                    f"{size_bytes} bytes of shared memory region '{name}' are over the limit of {self._limit_bytes}: "
+                    "send fewer rows a request, or raise max_body_bytes"
+                )
+            return region.read(offset, size_bytes)
 
     def write(self, name: str, offset: int, data: bytes) -> None:
         """Write at `offset` of the region. Raises Unsupported, RegionNotFound, and Malformed where it does not fit."""
@@ -145,7 +131,14 @@ class Regions:
 
     def close(self) -> None:
         """Let go of every file."""
-        self._regions.clear()
+        self._forget(list(self._regions))
+
+    def _forget(self, names: Iterable[str]) -> None:
+        for name in names:
+            region = self._regions.pop(name, None)
+            if region is not None:
+                with self._files:
+                    os.close(region.descriptor)
 
     def _region(self, name: str) -> Region:
         self._refuse_if_off()
@@ -159,8 +152,11 @@ class Regions:
             raise Unsupported("shared memory is off here: start the server with --shared-memory")
 
 
-def _open(name: str, key: str) -> int:
-    """A descriptor of the file that shm_open would open, never waiting and following no link. Raises Malformed."""
+def _open(name: str, key: str, end: int) -> int:
+    """A descriptor of the file that shm_open would open, which has bytes up to `end`; never waits, follows no link.
+
+    Raises Malformed.
+    """
     found = _KEY.fullmatch(key)
     if found is None:
         raise Malformed(f"region '{name}': key '{key[:100]}' names no shared memory, expected a name as '/tensors'")
@@ -169,7 +165,17 @@ def _open(name: str, key: str) -> int:
     except (OSError, UnicodeEncodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "half a surrogate pair"
         raise Malformed(f"region '{name}': shared memory '{found[1]}' cannot be opened: {why}") from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Malformed(f"region '{name}': '{found[1]}' is no shared memory")
+        _check_end(name, descriptor, end)
+    except Malformed:
         os.close(descriptor)
-        raise Malformed(f"region '{name}': '{found[1]}' is no shared memory")
+        raise
     return descriptor
+
+
+def _check_end(name: str, descriptor: int, end: int) -> None:
+    size = os.fstat(descriptor).st_size
+    if end > size:
+        raise Malformed(f"shared memory region '{name}': its file has {size} bytes, asked were bytes up to {end}")

@@ -1,13 +1,12 @@
 """Regions of real POSIX shared memory: what a client may register, and that nothing outside of it is ever touched."""
 
 import os
+import resource
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
-from secrets import token_hex
 
 import pytest
 from hypothesis import given, settings
@@ -16,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from app.errors import BodyTooLarge, Malformed, RegionNotFound, Unsupported, text_for
 from app.protocols.shared_memory import _MOST_REGIONS, Regions
+from tests.memory import open_memory, posix_memory
 
-SHM = Path("/dev/shm")  # noqa: S108
 SIZE = 4096
 
 Make = Callable[..., Path]
@@ -29,10 +28,7 @@ def make() -> Iterator[Make]:
     with ExitStack() as files:
 
         def make(content: bytes = bytes(range(256)) * (SIZE // 256)) -> Path:
-            path = SHM / f"octet-test-{token_hex(8)}"
-            files.callback(path.unlink, missing_ok=True)
-            path.write_bytes(content)
-            return path
+            return files.enter_context(posix_memory(content))
 
         yield make
 
@@ -42,12 +38,6 @@ def regions() -> Iterator[Regions]:
     regions = Regions(enabled=True)
     yield regions
     regions.close()
-
-
-def open_under_shm() -> Counter[str]:
-    """What this process holds open in /dev/shm, and how often."""
-    targets = (str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
-    return Counter(target.removesuffix(" (deleted)") for target in targets if target.startswith(f"{SHM}/octet-test-"))
 
 
 # --- the bytes
@@ -75,10 +65,7 @@ asked = st.integers(-3, 60)
 def test_a_region_is_a_slice_of_its_file(file_size: int, data: st.DataObject) -> None:
     """Against slices of a bytearray: the same bytes are read and written, or the request is refused."""
     content = bytearray(range(file_size))
-    path = SHM / f"octet-test-{token_hex(8)}"
-    path.write_bytes(content)
-    regions = Regions(enabled=True)
-    try:
+    with posix_memory(content) as path, closing(Regions(enabled=True)) as regions:
         offset, size = data.draw(asked, "offset"), data.draw(asked, "byte_size")
         if offset < 0 or size <= 0 or offset + size > file_size:
             with pytest.raises(Malformed):
@@ -103,9 +90,6 @@ def test_a_region_is_a_slice_of_its_file(file_size: int, data: st.DataObject) ->
                 with pytest.raises(Malformed, match=f"'r' has {size} bytes"):
                     regions.write("r", start, written)
             assert path.read_bytes() == content
-    finally:
-        regions.close()
-        path.unlink()
 
 
 def test_a_file_that_was_shortened_is_an_error_and_not_the_end(regions: Regions, make: Make) -> None:
@@ -120,6 +104,35 @@ def test_a_file_that_was_shortened_is_an_error_and_not_the_end(regions: Regions,
     assert path.stat().st_size == 100, "a write never lengthens the client's file"
     os.truncate(path, SIZE)
     assert regions.read("r", 0, SIZE)[100:] == bytes(SIZE - 100)
+
+
+def test_calls_that_move_a_part_are_repeated_until_all_is_there(
+    regions: Regions, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux moves two gigabytes a call at most."""
+    path = make()
+    regions.register("r", path.name, 0, SIZE)
+    pread, pwrite = os.pread, os.pwrite
+    monkeypatch.setattr(os, "pread", lambda file, size, at: pread(file, min(size, 7), at))
+    monkeypatch.setattr(os, "pwrite", lambda file, data, at: pwrite(file, data[:5], at))
+    assert regions.read("r", 3, 100) == path.read_bytes()[3:103]
+    regions.write("r", 50, bytes(range(100, 120)))
+    assert path.read_bytes()[50:70] == bytes(range(100, 120))
+
+
+def test_memory_that_takes_no_more_is_the_clients_fault(regions: Regions, make: Make) -> None:
+    """As where /dev/shm is full; here the process may not write beyond byte 50."""
+    path = make(bytes(100))
+    regions.register("r", path.name, 0, 100)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50, limits[1]))
+    try:
+        with pytest.raises(Malformed, match="region 'r' cannot be written: File too large"):
+            regions.write("r", 40, b"x" * 20)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    regions.write("r", 40, b"y" * 20)
+    assert path.read_bytes() == bytes(40) + b"y" * 20 + bytes(40)
 
 
 def test_memory_that_is_unlinked_goes_on_and_its_name_means_nothing_any_more(regions: Regions, make: Make) -> None:
@@ -223,7 +236,7 @@ def test_what_is_no_plain_file_is_refused_without_waiting(regions: Regions, make
                 regions.register("r", path.name, 0, 1)
     finally:
         folder.rmdir()
-    assert open_under_shm() == {}
+    assert open_memory() == []
 
 
 @pytest.mark.parametrize("number", [2**31, 2**63 - 1, 2**63, 2**64, 10**400])
@@ -236,7 +249,7 @@ def test_huge_numbers_wrap_around_nowhere(regions: Regions, make: Make, number: 
     for start, size in ((number, 1), (0, number), (number, number), (-number, number), (number, -number)):
         with pytest.raises(Malformed):
             regions.read("r", start, size)
-    assert sum(open_under_shm().values()) == 1
+    assert len(open_memory()) == 1
 
 
 def test_names_are_bounded_and_messages_quote_no_more_than_helps(regions: Regions, make: Make) -> None:
@@ -264,7 +277,7 @@ def test_while_it_is_off_nothing_is_opened_read_or_told(make: Make) -> None:
     ):
         with pytest.raises(Unsupported, match="start the server with --shared-memory"):
             call()
-    assert open_under_shm() == {}
+    assert open_memory() == []
 
 
 # --- descriptors
@@ -276,15 +289,15 @@ def test_as_many_regions_as_there_may_be_hold_as_many_files_and_let_go_of_all(re
         regions.register(str(number), path.name, 0, 1)
     with pytest.raises(Malformed, match=f"{_MOST_REGIONS} shared memory regions are registered: unregister some"):
         regions.register("one more", path.name, 0, 1)
-    assert open_under_shm() == {str(path): _MOST_REGIONS}
+    assert open_memory() == [str(path)] * _MOST_REGIONS
     regions.unregister("7")
-    assert open_under_shm() == {str(path): _MOST_REGIONS - 1}
+    assert len(open_memory()) == _MOST_REGIONS - 1
     regions.register("one more", path.name, 0, 1)
     regions.unregister()
-    assert open_under_shm() == {}
+    assert open_memory() == []
     regions.register("r", path.name, 0, 1)
     regions.close()
-    assert open_under_shm() == {}
+    assert open_memory() == []
 
 
 def test_what_is_refused_leaves_no_file_open(regions: Regions, make: Make) -> None:
@@ -292,44 +305,38 @@ def test_what_is_refused_leaves_no_file_open(regions: Regions, make: Make) -> No
     for name, offset, size in (("r", 0, SIZE + 1), ("r", SIZE, 1), ("r", -1, 1), ("r", 0, 0)):
         with pytest.raises(Malformed):
             regions.register(name, path.name, offset, size)
-    assert open_under_shm() == {}
+    assert open_memory() == []
 
 
-def test_whoever_holds_a_region_last_closes_its_file(regions: Regions, make: Make) -> None:
-    path = make(b"content")
-    regions.register("r", path.name, 0, 7)
-    held = regions._regions["r"]
-    regions.unregister("r")
-    assert held.read(0, 7) == b"content"
-    del held
-    assert open_under_shm() == {}
-
-
-def test_a_read_in_a_thread_gives_the_region_or_none_whatever_is_unregistered_meanwhile(
+def test_a_read_in_a_thread_never_meets_another_file_whatever_is_unregistered_meanwhile(
     regions: Regions, make: Make
 ) -> None:
+    """Each file is full of its own number, and a descriptor that was closed is the next file's."""
     size = 1 << 20
     paths = [make(bytes([number]) * size) for number in range(4)]
-    seen: set[bytes] = set()
     was_read = threading.Semaphore(0)
     is_over = threading.Event()
+    wrong: list[object] = []
 
     def read() -> None:
         while not is_over.is_set():
-            with suppress(RegionNotFound):
-                seen.add(regions.read("r", 0, size))
-                was_read.release()
+            for number in range(len(paths)):
+                with suppress(RegionNotFound):
+                    found = set(regions.read(str(number), 0, size))
+                    wrong.extend(found - {number})
+                    was_read.release()
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
-    for path in paths * 25:
-        regions.register("r", path.name, 0, size)
-        assert was_read.acquire(timeout=60)
-        regions.unregister("r")  # while the next read of it may go on
+    for _ in range(25):
+        for number, path in enumerate(paths):
+            regions.register(str(number), path.name, 0, size)
+            assert was_read.acquire(timeout=60)
+            regions.unregister(str(number))  # while the next read of it may go on
     is_over.set()
     reader.join()
-    assert seen == {path.read_bytes() for path in paths}
-    assert open_under_shm() == {}
+    assert wrong == []
+    assert open_memory() == []
 
 
 class Registry(RuleBasedStateMachine):
@@ -337,8 +344,8 @@ class Registry(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.path = SHM / f"octet-test-{token_hex(8)}"
-        self.path.write_bytes(bytes(SIZE))
+        self.memory = posix_memory(bytes(SIZE))
+        self.path = self.memory.__enter__()
         self.regions = Regions(enabled=True)
         self.known: dict[str, tuple[int, int]] = {}
 
@@ -365,12 +372,12 @@ class Registry(RuleBasedStateMachine):
     def agree(self) -> None:
         listed = {one["name"]: (one["offset"], one["byte_size"]) for one in self.regions.status()}
         assert listed == self.known
-        assert open_under_shm()[str(self.path)] == len(self.known)
+        assert open_memory() == [str(self.path)] * len(self.known)
 
     def teardown(self) -> None:
         self.regions.close()
-        self.path.unlink()
-        assert open_under_shm() == {}
+        self.memory.__exit__(None, None, None)
+        assert open_memory() == []
 
 
 TestRegistry = Registry.TestCase
