@@ -74,14 +74,16 @@ class Traces:
 def timestamps(started: float, seconds: float, request: Request | None) -> dict[str, int]:
     """Triton's names for the moments of an answered call, in nanoseconds of the machine's monotonic clock.
 
-    A call that got no result has but its ends. Between COMPUTE_START and COMPUTE_END lie the runs of its batches.
+    A call that got no result has but its ends. From COMPUTE_START to COMPUTE_END is as long as its batches ran in all,
+    but no longer than there was time: parts of a large request run at once.
     """
+    ended = started + seconds
     moments = {"REQUEST_START": started}
     if request is not None:
         begun = request.arrived + request.queue_seconds
         moments |= {"QUEUE_START": request.arrived, "COMPUTE_START": begun}
-        moments["COMPUTE_END"] = begun + request.compute_seconds
-    moments["REQUEST_END"] = started + seconds
+        moments["COMPUTE_END"] = min(begun + request.compute_seconds, ended)
+    moments["REQUEST_END"] = ended
     return {name: round(moment * 1e9) for name, moment in moments.items()}
 
 
