@@ -34,7 +34,7 @@ def test_pipelined_requests_are_answered_in_order(server: Octet) -> None:
         wire.send(
             lasting(300) + request(GZIPPED, PREDICT, "content-encoding: gzip") + rows(1) + LIVE + request(b"{")
             + chunked([b'{"instances":', b" [[3, 3]]}"])
-            + request(b"", model("none")) + lasting(20) + LIVE + LIVE + rows(4)
+            + request(ROWS, model("none")) + lasting(20) + LIVE + LIVE + rows(4)
         )  # fmt: skip
         answers = [wire.answer() for _ in range(11)]
         assert [answer.status for answer in answers] == [200, 200, 200, 200, 400, 200, 404, 200, 200, 200, 200]
@@ -75,9 +75,9 @@ def test_nothing_is_answered_after_connection_close(server: Octet, first: bytes,
 def test_a_body_still_on_its_way_is_no_new_request_after_connection_close(server: Octet) -> None:
     """It is read to its end, so that the answer is not lost to a reset; what follows it is not."""
     with server.connect() as wire:
-        answer = wire.ask(request(b"", model("none"), "connection: close", length=10_000))
+        answer = wire.ask(request(b"", model("none"), "connection: close", length=100_000))
         assert (answer.status, answer.headers["connection"]) == (404, "close")
-        wire.send(b" " * 9_000, b" " * 1_000, rows(2))
+        wire.send(b" " * 90_000, b" " * 10_000, rows(2))
         assert_closed(wire)
 
 
@@ -139,7 +139,7 @@ def test_a_connection_whose_body_never_comes_is_closed(serve: Serve, path: str) 
     """Its request is answered at its deadline, or at once where it can be refused; then it is idle."""
     octet = serve("--keep-alive-seconds", "1")
     with octet.connect() as wire:
-        answer = wire.ask(request(b"", path, "x-request-timeout-ms: 20", length=10))
+        answer = wire.ask(request(b"", path, "x-request-timeout-ms: 20", length=100_000))
         assert answer.status == (504 if path == PREDICT else 404)
         assert_closed(wire)
 
@@ -181,7 +181,8 @@ def test_a_client_that_expects_to_be_asked_for_its_body(server: Octet) -> None:
     with server.connect() as wire:
         assert wire.ask(head).status == 100
         assert wire.ask(b'{"instances": [[1, 2], [3,4]]}').status == 200
-        assert wire.ask(head.replace(b"double", b"nobody")).status == 404, "needs no body for that"
+        head = request(b"", model("none"), "expect: 100-continue", length=100_000)
+        assert wire.ask(head).status == 404, "needs no body for that"
 
 
 def test_a_client_that_never_reads_its_answers_holds_up_itself_alone(serve: Serve) -> None:
@@ -269,5 +270,5 @@ def test_the_deadline_holds_while_a_large_body_is_decoded(serve: Serve) -> None:
     body = json.dumps({"instances": [[0.5] * 1000] * 3000 + [[True]]}).encode()
     with server.connect() as wire:
         answer = wire.ask(request(body, PREDICT, "x-request-timeout-ms: 400"))
-        assert (answer.status, "decoded in time" in answer.error) == (504, True)
+        assert (answer.status, "could not be read" in answer.error) == (504, True)
         assert wire.ask(rows(3)).json() == answer_to(3)
