@@ -60,4 +60,10 @@ def share_of_largest() -> ModelProto:
     return model(nodes, [value("x")], [value("y")])
 
 
-OF_THE_DOORS = {"double": doubling, "pick": pick, "slow": slow, "pair": pair}
+def echo() -> ModelProto:
+    """`text_output` is `text_input`, a text a row: named and shaped as a language model's."""
+    ends = [value("text_input", "string", ["N", 1])], [value("text_output", "string", ["N", 1])]
+    return model([node("Identity", ["text_input"], ["text_output"])], *ends)
+
+
+OF_THE_DOORS = {"double": doubling, "pick": pick, "slow": slow, "pair": pair, "echo": echo}

@@ -3,9 +3,13 @@
 import pytest
 
 from tests.service.door_cases import CASES, Case
+from tests.service.generate_cases import GENERATE_CASES
+from tests.service.infer_cases import INFER_CASES
+from tests.service.packed_cases import PACKED_CASES
 from tests.service.process import Octet
 from tests.service.wire import masked, request
 
+ALL = CASES | INFER_CASES | GENERATE_CASES | PACKED_CASES
 # Tells whether the connection goes on, and ends it.
 _PROBE = request(b"", "/healthz/live", "connection: close", method="GET")
 
@@ -25,10 +29,10 @@ def transcript(octet: Octet, case: Case) -> tuple[int, bytes]:
         return answers[-1].status, masked(sent + wire.rest())
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ALL)
 def test_both_doors_send_the_same_bytes(name: str, server: Octet, asgi_server: Octet) -> None:
     """Sent three times to the fast door, which remembers heads that it has seen."""
-    case = CASES[name]
+    case = ALL[name]
     expected = transcript(asgi_server, case)
     assert expected[0] == case.expected, expected[1]
     for _ in range(3):
