@@ -1,4 +1,4 @@
-"""The batcher against a plain list: every request leaves exactly once, with all its rows, in order."""
+"""The batcher against a plain list: every request leaves exactly once, with all its rows, the urgent ones first."""
 
 from collections import Counter
 from math import inf, isinf
@@ -10,13 +10,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from app.errors import QueueFull, TooManyRows
 from app.serving.batcher import Batch, Batcher
-from app.serving.request import Outcome, Request
+from app.serving.request import NORMAL_PRIORITY, PRIORITY_LEVELS, Outcome, Request
 
 MAX_ROWS, QUEUE_ROWS = 4, 15
+Place = tuple[int, object]
+"""Priority and group of what waits together."""
 
 
-def request(rows: int = 1, group: str = "a", arrived: float = 0.0, deadline: float = inf) -> Request:
-    return Request({}, rows, group, arrived, deadline, no_answer)
+def request(
+    rows: int = 1, group: str = "a", arrived: float = 0.0, deadline: float = inf, priority: int = NORMAL_PRIORITY
+) -> Request:
+    return Request({}, rows, group, arrived, deadline, no_answer, priority)
 
 
 def no_answer(request: Request, outcome: Outcome) -> None:
@@ -42,16 +46,21 @@ class Queue(RuleBasedStateMachine):
     def pending(self) -> int:
         return sum(self.left(request) for request in self.waiting)
 
-    def lane(self, group: object) -> list[Request]:
-        return [request for request in self.waiting if request.group == group]
+    def lane(self, place: Place) -> list[Request]:
+        return [request for request in self.waiting if (request.priority, request.group) == place]
 
     @rule(seconds=st.sampled_from([0.0, 0.5, 1.0, 3.0]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
 
-    @rule(rows=st.integers(0, QUEUE_ROWS + 2), group=st.sampled_from("abc"), allowed=st.sampled_from([1.0, 4.0, inf]))
-    def add(self, rows: int, group: str, allowed: float) -> None:
-        new = request(rows, group, self.now, self.now + allowed)
+    @rule(
+        rows=st.integers(0, QUEUE_ROWS + 2),
+        group=st.sampled_from("ab"),
+        allowed=st.sampled_from([1.0, 4.0, inf]),
+        priority=st.integers(1, PRIORITY_LEVELS),
+    )
+    def add(self, rows: int, group: str, allowed: float, priority: int) -> None:
+        new = request(rows, group, self.now, self.now + allowed, priority)
         assert self.batcher.full == (self.pending() >= QUEUE_ROWS)
         if rows > QUEUE_ROWS:
             with pytest.raises(TooManyRows, match=f"{rows} rows and the queue holds {QUEUE_ROWS}"):
@@ -67,32 +76,32 @@ class Queue(RuleBasedStateMachine):
     @rule()
     def take(self) -> None:
         lane = self.batcher.ripe(self.now)
-        assert (lane is not None) == bool(self.ripe_groups())
+        ripe = self.ripe_places()
+        assert (lane is not None) == bool(ripe)
         if lane is None:
             return
-        heads = [self.lane(group)[0].arrived for group in self.ripe_groups()]
-        of_group = self.lane(lane.group)
-        assert lane.group in self.ripe_groups()
-        assert of_group[0].arrived == min(heads), "the oldest lane first"
+        place = lane.priority, lane.group
+        assert place in ripe
+        heads = [(priority, self.lane((priority, group))[0].arrived) for priority, group in ripe]
+        assert (lane.priority, self.lane(place)[0].arrived) == min(heads), "the most urgent, of those the oldest"
         most = self.batcher.next_rows(lane)
         batch = self.batcher.take(lane, self.now)
         assert batch.group == lane.group
         assert batch.rows == sum(member.stop - member.start for member in batch.members)
         assert batch.rows <= most <= MAX_ROWS
-        self.leave(batch, of_group)
+        self.leave(batch, place)
 
-    def ripe_groups(self) -> set[object]:
-        groups = {request.group for request in self.waiting}
+    def ripe_places(self) -> set[Place]:
         return {
-            group
-            for group in groups
-            if sum(map(self.left, self.lane(group))) >= MAX_ROWS
-            or self.lane(group)[0].arrived + self.max_wait_seconds <= self.now
+            place
+            for place in {(request.priority, request.group) for request in self.waiting}
+            if sum(map(self.left, self.lane(place))) >= MAX_ROWS
+            or self.lane(place)[0].arrived + self.max_wait_seconds <= self.now
         }
 
-    def leave(self, batch: Batch, of_group: list[Request]) -> None:
+    def leave(self, batch: Batch, place: Place) -> None:
         members = [member.request for member in batch.members]
-        assert members == of_group[: len(members)], "first come, first served"
+        assert members == self.lane(place)[: len(members)], "first come, first served"
         assert members, "a batch is never empty"
         for request, start, stop in batch.members:
             assert start == len(self.taken[request]), "the next row that was not taken yet"
@@ -105,7 +114,7 @@ class Queue(RuleBasedStateMachine):
             if stop == request.rows:
                 self.waiting.remove(request)
                 self.gone[request] += 1
-        rest = self.lane(batch.group)
+        rest = self.lane(place)
         if rest:
             assert batch.rows + self.left(rest[0]) > MAX_ROWS, "what still fitted was taken along"
         full = bool(rest) or batch.rows == MAX_ROWS
@@ -206,3 +215,26 @@ def test_a_large_request_leaves_in_pieces_and_the_last_one_has_company() -> None
     while (lane := batcher.ripe(0.0)) is not None:
         pieces.append([tuple(member) for member in batcher.take(lane, 0.0).members])
     assert pieces == [[(large, 0, 4)], [(large, 4, 8)], [(large, 8, 9), (small, 0, 2)]]
+
+
+def test_what_is_urgent_goes_first_and_does_not_wait_for_others_of_its_group() -> None:
+    batcher = Batcher(MAX_ROWS, QUEUE_ROWS)
+    patient, normal, urgent = request(priority=3), request(arrived=1.0), request(arrived=2.0, priority=1)
+    for one in (patient, normal, urgent):
+        batcher.add(one)
+    order = []
+    while (lane := batcher.ripe(2.0)) is not None:
+        order.append([member.request for member in batcher.take(lane, 2.0).members])
+    assert order == [[urgent], [normal], [patient]]
+
+
+def test_a_full_batch_that_can_wait_goes_before_an_urgent_one_that_is_not_ripe() -> None:
+    batcher = Batcher(MAX_ROWS, QUEUE_ROWS, max_wait_seconds=0.25)
+    batcher.add(request(priority=1))
+    batcher.add(request(MAX_ROWS, priority=3))
+    ripe = batcher.ripe(0.0)
+    assert ripe is not None
+    assert ripe.priority == 3
+    ripe = batcher.ripe(0.25)
+    assert ripe is not None
+    assert ripe.priority == 1
