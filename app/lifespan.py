@@ -57,10 +57,9 @@ class Service:
 
     @property
     def ready(self) -> bool:
-        """Whether every model to be served can answer; one that was unloaded on purpose is not to be served."""
+        """Whether every model to be served can answer."""
         table = self.table
-        served = (model for model in table.models.values() if not model.unloaded)
-        return not self.draining and table.complete and all(model.ready for model in served)
+        return not self.draining and table.complete and all(model.ready for model in table.to_be_served)
 
     def observe(self) -> None:
         """Called when the log's levels or the traces were changed."""

@@ -1,5 +1,6 @@
 """JSON bodies of the paths that the framework routes: bounded while they arrive, whatever their Content-Type says."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -42,3 +43,8 @@ async def json_as(kind: type[T], request: Request, limit_bytes: int) -> T:
         return kind.model_validate(document)
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from None
+
+
+def documented(example: Mapping[str, Any]) -> dict[str, Any]:
+    """What the OpenAPI page shows of such a body, as a path's `openapi_extra`."""
+    return {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}, "example": example}}}}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.logs import Levels
-from app.protocols.triton_settings import Check, checked, only
+from app.protocols.triton_settings import Check, checked, only, switch
 
 _FORMAT = "ISO8601"
 
@@ -30,12 +30,6 @@ def change_log_settings(asked: Mapping[str, Any], levels: Levels) -> None:
     levels.change(**{_LEVELS[name]: value for name, value in settings.items() if name in _LEVELS})
 
 
-def _switch(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("true or false")
-    return value
-
-
 def _verbose(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**32:
         raise ValueError("a whole number; 1 and above log a line a request")
@@ -45,7 +39,7 @@ def _verbose(value: Any) -> int:
 _LEVELS = {"log_info": "info", "log_warning": "warning", "log_error": "error", "log_verbose_level": "verbose"}
 _CHECKS: dict[str, Check] = {
     "log_file": only("", "the log goes to the server's standard error"),
-    **dict.fromkeys(("log_info", "log_warning", "log_error"), _switch),
+    **dict.fromkeys(("log_info", "log_warning", "log_error"), switch),
     "log_verbose_level": _verbose,
     "log_format": only(_FORMAT, "every line has its time so"),
 }

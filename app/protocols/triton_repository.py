@@ -3,12 +3,13 @@
 Source: `extension_model_repository.md` in triton-inference-server/server.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, StrictBool
 
 from app.errors import Malformed, Unsupported
+from app.protocols.triton_settings import checked, switch
 from app.serving.lifecycle import State
 from app.serving.table import ServedModel
 
@@ -27,32 +28,29 @@ class IndexRequest(BaseModel):
     ready: StrictBool | None = None
 
 
-class LoadRequest(BaseModel):
-    """Triton lets a client send a configuration or whole model files along; here models come through the store."""
+class ChangeRequest(BaseModel):
+    """What a load or an unload asks for beyond its path."""
 
     parameters: dict[str, Any] | None = None
 
-    def refuse_overrides(self) -> None:
-        """Raises Unsupported for what Triton knows, Malformed for anything else that is not."""
-        for name in self.parameters or ():
-            if name == "config" or name.startswith("file:"):
-                raise Unsupported(
-                    f"load parameter '{name}' is not supported: publish the model as a version of its own instead, "
-                    "and set how it is served in the server's settings"
-                )
-            raise Malformed(f"there is no load parameter '{name}'")
+
+def check_load_parameters(parameters: Mapping[str, Any]) -> None:
+    """Triton takes a configuration or whole model files along; here models come through the store.
+
+    Raises Unsupported for these, Malformed for anything else.
+    """
+    for name in parameters:
+        if name == "config" or name.startswith("file:"):
+            raise Unsupported(
+                f"load parameter '{name[:100]}' is not supported: publish the model as a version of its own instead, "
+                "and say in the server's settings how to serve it"
+            )
+        raise Malformed(f"there is no load parameter '{name[:100]}': send none")
 
 
-class UnloadParameters(BaseModel):
-    """No model here depends on another, so either is fine."""
-
-    unload_dependents: StrictBool | None = None
-
-
-class UnloadRequest(BaseModel):
-    """What may stand in the body of an unload."""
-
-    parameters: UnloadParameters | None = None
+def check_unload_parameters(parameters: Mapping[str, Any]) -> None:
+    """No model here depends on another, so either is fine. Raises Malformed for anything else."""
+    checked(parameters, {"unload_dependents": switch})
 
 
 def index(models: Iterable[ServedModel], *, only_ready: bool) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""What may be set in a running server, checked name by name: a body is taken whole or not at all."""
+"""What a client of Triton sets by name, checked name by name: it is taken whole or not at all."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,12 +15,19 @@ def checked(asked: Mapping[str, Any], checks: Mapping[str, Check]) -> dict[str, 
     found = {}
     for name, value in asked.items():
         if name not in checks:
-            raise Malformed(f"there is no setting '{name}': known are {', '.join(checks)}")
+            raise Malformed(f"'{name[:100]}' is not known here: known are {', '.join(checks)}")
         try:
             found[name] = checks[name](value)
         except ValueError as expected:
             raise Malformed(f"'{name}' is {told(value)}, expected {expected}") from None
     return found
+
+
+def switch(value: Any) -> bool:
+    """A setting that is on or off."""
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
 
 
 def only(allowed: str, why: str) -> Check:

@@ -116,6 +116,11 @@ class Table:
         self.complete = False
         """Whether every model to be served was looked at, and what can be loaded is."""
 
+    @property
+    def to_be_served(self) -> list[ServedModel]:
+        """Every model but those that were unloaded on purpose, by name."""
+        return sorted((model for model in self.models.values() if not model.unloaded), key=lambda model: model.name)
+
     def select(self, name: str, version: str | None = None, label: str | None = None) -> Servable:
         """The servable for a request. Raises as `ServedModel.select`."""
         return self.model(name).select(version, label)
@@ -126,6 +131,6 @@ class Table:
         if found is None:
             if not self.complete:
                 raise NotReady(f"the server is starting, model '{name}' may come: try again soon")
-            known = ", ".join(sorted(m.name for m in self.models.values())) or "none"
+            known = ", ".join(model.name for model in self.to_be_served) or "none"
             raise ModelNotFound(f"no model '{name}' is served here; served: {known}")
         return found

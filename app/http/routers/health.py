@@ -24,7 +24,7 @@ def health_router(service: Service) -> APIRouter:
         return {
             "ready": service.ready,
             "draining": service.draining,
-            "models": {model.name: model.ready for model in service.table.models.values()},
+            "models": {model.name: model.ready for model in service.table.to_be_served},
         }
 
     @router.get("/metrics", summary="Prometheus metrics", response_class=Response)

@@ -30,7 +30,7 @@ def open_inference_router(service: Service) -> APIRouter:
 
     @router.get("/v2/models", summary="Names of the models that are served (V2, as KServe has it)")
     async def models() -> dict[str, list[str]]:
-        return {"models": sorted(model.name for model in service.table.models.values())}
+        return {"models": [model.name for model in service.table.to_be_served]}
 
     @router.get("/v2/models/{model}", summary="Versions and tensors of a model (V2)")
     @router.get("/v2/models/{model}/versions/{version}", summary="Versions of a model, tensors of one (V2)")

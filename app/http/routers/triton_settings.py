@@ -4,12 +4,13 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from app.http.json_body import json_object
+from app.http.json_body import documented, json_object
 from app.lifespan import Service
 from app.protocols.triton_logging import change_log_settings, log_settings
 
 # Such a body holds a few words.
 _MOST_BYTES = 65_536
+_EVERY_REQUEST = {"trace_level": ["TIMESTAMPS"], "trace_rate": "1"}
 
 
 def triton_settings_router(service: Service) -> APIRouter:
@@ -20,7 +21,7 @@ def triton_settings_router(service: Service) -> APIRouter:
     async def logging() -> dict[str, Any]:
         return log_settings(service.levels)
 
-    @router.post("/v2/logging", summary="Log other levels (Triton)")
+    @router.post("/v2/logging", summary="Log other levels (Triton)", openapi_extra=documented({"log_verbose_level": 1}))
     async def change_logging(request: Request) -> dict[str, Any]:
         change_log_settings(await json_object(request, _MOST_BYTES), service.levels)
         service.observe()
@@ -30,7 +31,7 @@ def triton_settings_router(service: Service) -> APIRouter:
     async def trace() -> dict[str, Any]:
         return service.traces.settings()
 
-    @router.post("/v2/trace/setting", summary="Trace other requests (Triton)")
+    @router.post("/v2/trace/setting", summary="Trace other requests (Triton)", openapi_extra=documented(_EVERY_REQUEST))
     async def change_trace(request: Request) -> dict[str, Any]:
         service.traces.change(await json_object(request, _MOST_BYTES))
         service.observe()
@@ -40,7 +41,11 @@ def triton_settings_router(service: Service) -> APIRouter:
     async def trace_of_model(model: str) -> dict[str, Any]:
         return service.traces.settings(_known(model))
 
-    @router.post("/v2/models/{model}/trace/setting", summary="Trace other requests of a model (Triton)")
+    @router.post(
+        "/v2/models/{model}/trace/setting",
+        summary="Trace other requests of a model (Triton)",
+        openapi_extra=documented(_EVERY_REQUEST),
+    )
     async def change_trace_of_model(model: str, request: Request) -> dict[str, Any]:
         known = _known(model)
         service.traces.change(await json_object(request, _MOST_BYTES), known)

@@ -16,7 +16,7 @@ def versions_router(service: Service) -> APIRouter:
 
     @router.get("/v1/models", summary="Names of the models that are served (KServe)")
     async def list_models() -> dict[str, list[str]]:
-        return {"models": sorted(model.name for model in service.table.models.values())}
+        return {"models": [model.name for model in service.table.to_be_served]}
 
     @router.get("/v1/models/{model}", summary="State of every version, 503 if none can answer (TF Serving, KServe)")
     async def whole_status(model: str, response: Response) -> dict[str, Any]:

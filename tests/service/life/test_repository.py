@@ -72,8 +72,9 @@ def test_an_unloaded_model_is_gone_from_every_page_until_it_is_loaded(publish: P
     assert [one["name"] for one in server.get("/v2/models/stats").json()["model_stats"]] == ["other"]
     status = server.status("m", "1.0.0")
     assert (status["state"], status["status"]["error_code"], status["labels"]) == ("END", "OK", [])
-    for path in ("/v2/health/ready", "/healthz/ready"):
-        assert server.get(path).status_code == 200, "the server does what it was asked to do"
+    assert server.get("/v2/health/ready").status_code == 200, "the server does what it was asked to do"
+    assert server.get("/healthz/ready").json() == {"ready": True, "draining": False, "models": {"other": True}}
+    assert server.get("/v1/models").json() == server.get("/v2/models").json() == {"models": ["other"]}
     assert not server.sample('octet_model_info{engine="onnxruntime 1.32.0",model="M"'), "its memory is freed"
     assert server.version_at("other") == "1.0.0"
 
@@ -118,7 +119,7 @@ def test_names_that_nobody_knows(publish: Publish, start: Start) -> None:
     server = start("--model", "m", "--model", "later", "--model", "nobody", *BLIND)
     assert done(ask(server, "unload", "unknown"))
     assert done(ask(server, "unload", "later"))
-    assert error(ask(server, "load", "unknown")) == (404, "no model 'unknown' is served here; served: later, m, nobody")
+    assert error(ask(server, "load", "unknown")) == (404, "no model 'unknown' is served here; served: m, nobody")
     status, told = error(ask(server, "load", "nobody"))
     assert (status, "not in the store yet" in told) == (503, True)
     publish("later", "1.0.0", graphs.adding(1))
@@ -167,6 +168,7 @@ def test_a_load_that_fails_says_why_and_is_tried_again_when_it_is_asked_for(
         ("models/m/load", b'{"parameters": {"config": "{}"}}', 501),
         ("models/m/load", b'{"parameters": {"file:1/model.onnx": "AAAA"}}', 501),
         ("models/m/unload", b'{"parameters": {"unload_dependents": "yes"}}', 400),
+        ("models/m/unload", b'{"parameters": {"at_once": true}}', 400),
         ("models/m/reload", b"", 404),
     ],
 )
