@@ -162,6 +162,11 @@ HEADERS = {
 
 WAYS = {
     "head and body apart": Case((request(b"", length=len(BODY)), BODY)),
+    "no JSON for an unknown model": Case((request(b"", model("none"), length=5), b"row", b"s!"), expected=400),
+    "rows for an unknown model": Case((request(b"", model("none"), length=len(BODY)), BODY), expected=404),
+    "rows for an unknown model that never come": Case(
+        (request(b"", model("none"), "x-request-timeout-ms: 50", length=5),), expected=504, is_whole=False
+    ),
     "in three pieces": Case((request(ROWS)[:30], request(ROWS)[30:-9], request(ROWS)[-9:])),
     "byte by byte": Case(tuple(bytes([byte]) for byte in request(ROWS))),
     "chunks": Case((chunked([BODY[:1], BODY[1:20], BODY[20:]]),)),
@@ -184,6 +189,9 @@ WAYS = {
     "PUT": Case((request(method="PUT"),), ("PUT",), expected=400),
     "OPTIONS": Case((request(method="OPTIONS"),), ("OPTIONS",), expected=400),
     "three at once": Case((request(ROWS) + request(b"{") + request({"instances": [[7, 8]]}),), ("POST",) * 3),
+    "unknown models at once": Case(
+        (request(ROWS, model("none")) + request(b"{", model("none")) + request(ROWS),), ("POST",) * 3
+    ),
     "mixed at once": Case(
         (request(ROWS) + request(b"", "/healthz/live", method="GET") + request(b"", model("none")) + request(ROWS),),
         ("POST", "GET", "POST", "POST"),
