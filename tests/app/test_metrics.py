@@ -1,5 +1,6 @@
 """The page that Prometheus reads, read by Prometheus's own parser."""
 
+from collections import Counter
 from math import inf
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.metrics import ROWS_BUCKETS, SECONDS_BUCKETS, Histogram, Key, Loaded, Metrics
+from app.metrics import _LONG, ROWS_BUCKETS, SECONDS_BUCKETS, Batches, Histogram, Key, Loaded, Metrics
 
 Labels = tuple[tuple[str, str], ...]
 KEY = Key("digits", "1.2.3", "int8")
@@ -148,3 +149,68 @@ def test_buckets_count_all_that_is_no_larger(bounds: tuple[float, ...], data: st
     assert [count for _, count in family.buckets] == [sum(v <= bound for v in values) for bound in (*bounds, inf)]
     assert family.buckets[-1][0] == "+Inf"
     assert family.total == pytest.approx(sum(values))
+
+
+@given(st.data())
+def test_what_is_taken_many_times_counts_as_often(data: st.DataObject) -> None:
+    """Taken in one by one or by the number, read in between or not: the same histogram."""
+    bounds = data.draw(st.sampled_from([SECONDS_BUCKETS, ROWS_BUCKETS]))
+    histogram, family = Histogram(bounds), Family()
+    written: Any = family
+    seen: Counter[float] = Counter()
+    for _ in range(data.draw(st.integers(0, 20))):
+        value = data.draw(st.sampled_from(bounds) | st.floats(0, 2000))
+        times = data.draw(st.integers(0, 5))
+        seen[value] += times
+        if data.draw(st.booleans()):
+            histogram.take(value, times)
+        else:
+            for _ in range(times):
+                histogram.observe(value)
+        if data.draw(st.booleans()):
+            assert histogram.count == seen.total()
+            assert histogram.total == pytest.approx(sum(seen.elements()))
+    histogram.add_to(written, [])
+    assert [count for _, count in family.buckets] == [
+        sum(times for value, times in seen.items() if value <= bound) for bound in (*bounds, inf)
+    ]
+    assert (histogram.count, family.total) == (seen.total(), pytest.approx(sum(seen.elements())))
+
+
+ran = st.tuples(st.integers(0, 70) | st.sampled_from([128, 1024, 5000]), st.floats(0, 100))
+
+
+@given(st.lists(ran, max_size=60), st.data())
+def test_batches_are_counted_by_their_rows(batches: list[tuple[int, float]], data: st.DataObject) -> None:
+    counted, seconds = Counter[int](), Counter[int]()
+    tally = Batches()
+    for rows, duration in batches:
+        tally.observe((rows, duration))
+        counted[rows] += 1
+        seconds[rows] += duration
+        if data.draw(st.booleans()):
+            assert {rows: count for rows, (count, _) in tally.by_rows().items()} == counted
+    found = tally.by_rows()
+    assert {rows: count for rows, (count, _) in found.items()} == counted
+    assert {rows: spent for rows, (_, spent) in found.items()} == pytest.approx(dict(seconds))
+    assert list(found) == sorted(found)
+    family = Family()
+    written: Any = family
+    tally.add_to(written, ["a"])
+    assert family.labels == ["a"]
+    assert [count for _, count in family.buckets] == [
+        sum(count for rows, count in counted.items() if rows <= bound) for bound in (*ROWS_BUCKETS, inf)
+    ]
+    assert family.total == sum(rows * count for rows, count in counted.items())
+
+
+def test_what_waits_to_be_counted_is_bounded() -> None:
+    histogram, batches = Histogram(SECONDS_BUCKETS), Batches()
+    for number in range(3 * _LONG):
+        histogram.observe(0.25)
+        batches.observe((number % 3, 0.5))
+        for one in (histogram, batches):
+            one.fold_if_long()
+            assert len(one._fresh) <= _LONG
+    assert (histogram.count, histogram.total) == (3 * _LONG, 0.25 * 3 * _LONG)
+    assert batches.by_rows() == dict.fromkeys(range(3), (_LONG, 0.5 * _LONG))
