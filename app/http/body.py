@@ -26,6 +26,8 @@ def window_for(encoding: bytes) -> int | None:
 LEAST_PACKED_BYTES = 1024
 # zlib's quickest level: on the digits of floats the others take several times as long for some percent.
 _LEVEL = 1
+# Browsers send some forty bytes. What is far longer is not read: a head's worth of it would take 50 ms.
+_LONGEST_ACCEPTED_BYTES = 1024
 
 
 @lru_cache(maxsize=256)
@@ -35,6 +37,8 @@ def encoding_for(accepted: bytes) -> bytes | None:
     The highest q wins, the first of equals, as Triton decides it. Others than ENCODINGS are not answered at all: a
     client that unpacks nothing but gzip and deflate (tritonclient.aio) still says that it accepts `br`.
     """
+    if len(accepted) > _LONGEST_ACCEPTED_BYTES:
+        return None
     best, best_q = None, 0.0
     for item in accepted.lower().split(b","):
         name, *parameters = (part.strip() for part in item.split(b";"))

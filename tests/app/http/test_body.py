@@ -1,4 +1,4 @@
-"""Unpacking of bodies that strangers packed."""
+"""Unpacking of bodies that strangers packed, and packing of answers as they wish."""
 
 import gzip
 import tracemalloc
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import BodyTooLarge, Malformed, UnsupportedEncoding
-from app.http.body import ENCODINGS, unpack, window_for
+from app.http.body import ENCODINGS, encoding_for, pack, unpack, window_for
 
 GZIP, DEFLATE = ENCODINGS[b"gzip"], ENCODINGS[b"deflate"]
 PACKERS = {GZIP: gzip.compress, DEFLATE: zlib.compress}
@@ -106,3 +106,54 @@ def test_a_bomb_costs_no_more_than_the_limit(window: int) -> None:
     finally:
         tracemalloc.stop()
     assert peak_bytes < 4 * MEGABYTE
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [
+        (b"gzip", b"gzip"),
+        (b"deflate", b"deflate"),
+        (b"GZip", b"gzip"),
+        (b"gzip, deflate", b"gzip"),
+        (b"deflate,gzip", b"deflate"),
+        (b"gzip, deflate, br", b"gzip"),
+        (b"br;q=1.0, zstd, deflate;q=0.1", b"deflate"),
+        (b"gzip;q=0.5, deflate", b"deflate"),
+        (b"gzip;q=0.5,deflate;q=0.5", b"gzip"),
+        (b"gzip;q=0.2 , deflate ; Q=0.3", b"deflate"),
+        (b"gzip;q=0.001", b"gzip"),
+        (b"gzip;x=y;q=0.2, deflate;q=0.1", b"gzip"),
+        (b"gzip, identity", b"gzip"),
+        (b"identity;q=0.5, gzip;q=0.6", b"gzip"),
+        (b"identity;q=0, gzip;q=0.1", b"gzip"),
+        (b"*;q=0, gzip", b"gzip"),
+        (b"gzip;q=high, deflate", b"deflate"),
+        (b",;,gzip,", b"gzip"),
+    ],
+)
+def test_an_answer_is_packed_as_its_client_prefers(accepted: bytes, encoding: bytes) -> None:
+    assert encoding_for(accepted) == encoding
+
+
+@pytest.mark.parametrize(
+    "accepted",
+    [
+        b"", b" ", b",", b";", b"q=1", b"identity", b"identity, gzip", b"identity;q=0.5, gzip;q=0.4", b"br",
+        b"zstd, br", b"*", b"*;q=1", b"gzip;q=0", b"gzip;q=0.0", b"gzip;q=-1", b"gzip;q=nan", b"gzip;q=", b"gzip;q=1/2",
+        b"x-gzip", b"gzip deflate", b"\xff", b"gzip\xff", b"a," * 600 + b"gzip",
+    ],
+)  # fmt: skip
+def test_an_answer_is_not_packed_where_nobody_asks_for_what_is_spoken_here(accepted: bytes) -> None:
+    assert encoding_for(accepted) is None
+
+
+@given(st.binary(max_size=60) | st.text(alphabet="gzip,deflat*;q=0.1 ", max_size=40).map(str.encode))
+def test_any_wish_is_understood_or_left_alone(accepted: bytes) -> None:
+    assert encoding_for(accepted) in (None, *ENCODINGS)
+
+
+@given(st.sampled_from(sorted(ENCODINGS)), bodies)
+def test_what_is_packed_unpacks_to_the_same(encoding: bytes, body: bytes) -> None:
+    packed = pack(body, encoding)
+    assert {b"gzip": gzip.decompress, b"deflate": zlib.decompress}[encoding](packed) == body
+    assert unpack(packed, ENCODINGS[encoding], len(body) + 1) == body
