@@ -123,7 +123,7 @@ def origins(flags: Mapping[str, Any]) -> dict[str, str]:
     for name, table in tables.items() if isinstance(tables, dict) else ():
         found |= {f"models.{name}.{key}": f"file {path}" for key in (table if isinstance(table, dict) else ())}
     found |= {name.removeprefix(PREFIX).lower(): f"environment {name}" for name in _variables()}
-    return found | {key: f"flag {flag(key)}" for key in flags}
+    return found | {key: f"flag {flag(key if value is not False else 'no_' + key)}" for key, value in flags.items()}
 
 
 def names() -> list[str]:

@@ -70,6 +70,14 @@ def test_names_of_models_come_as_a_list_or_with_commas(monkeypatch: pytest.Monke
     assert load_settings({}).model == ("digits", "other")
 
 
+@pytest.mark.parametrize("text", ["maybe", "2", ""])
+def test_what_is_neither_on_nor_off_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("OCTET_SHARED_MEMORY", text)
+    assert refusal({}).startswith(
+        f"environment OCTET_SHARED_MEMORY: shared_memory is '{text}'; it should be a valid bool"
+    )
+
+
 def test_a_size_may_have_a_unit() -> None:
     assert load_settings({"max_body_bytes": "2MiB"}).max_body_bytes == 2 << 20
     assert load_settings({"max_body_bytes": "70000"}).max_body_bytes == 70_000
@@ -85,6 +93,8 @@ def test_a_size_may_have_a_unit() -> None:
         ("[models.a]\n[models.A]", "two tables name the same model"),
         ("[[models.a]]\nthreads = 1", "models.a is [{'threads': 1}]; it should be a valid dictionary"),
         ("port = 'http'", "port is 'http'; it should be a valid integer"),
+        ("shared_memory = 2", "shared_memory is 2; it should be a valid boolean"),
+        ("[models.a]\nshared_memory = true", "there is no setting 'shared_memory' in [models.a]"),
         ("config = 'other.toml'", "'config' has no place in a settings file; use --config"),
         ("port = ", "is not TOML"),
     ],

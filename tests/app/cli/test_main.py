@@ -17,12 +17,12 @@ HEAVY = ("alembic", "fastapi", "numpy", "onnx", "onnxruntime", "pydantic", "rich
 OCTET = Path(sys.executable).with_name("octet")
 
 
-def octet(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run `octet` as a process of its own, with none of the caller's OCTET_ variables."""
+def octet(*arguments: str, folder: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run `octet` as a process of its own, in the folder, with none of the caller's OCTET_ variables."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OCTET_")} | variables
     return subprocess.run(
         [OCTET, *arguments],
-        env=environment, capture_output=True, text=True, check=False, timeout=60,
+        env=environment, cwd=folder, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
 
 
@@ -104,6 +104,44 @@ def test_config_prints_json() -> None:
     assert record["port"] == {"value": 0, "source": "environment OCTET_PORT"}
     assert record["store"] == {"value": "store", "source": "default"}
     assert list(record) == names()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "value", "source"),
+    [
+        ([], {}, False, "default"),
+        (["--shared-memory"], {}, True, "flag --shared-memory"),
+        (["--no-shared-memory"], {}, False, "flag --no-shared-memory"),
+        ([], {"OCTET_SHARED_MEMORY": "true"}, True, "environment OCTET_SHARED_MEMORY"),
+        ([], {"OCTET_SHARED_MEMORY": "0"}, False, "environment OCTET_SHARED_MEMORY"),
+        (["--no-shared-memory"], {"OCTET_SHARED_MEMORY": "1"}, False, "flag --no-shared-memory"),
+        (["--shared-memory", "--no-shared-memory"], {}, False, "flag --no-shared-memory"),
+        (["--config", "on.toml"], {}, True, "file on.toml"),
+        (["--config", "on.toml", "--no-shared-memory"], {}, False, "flag --no-shared-memory"),
+        (["--config", "on.toml"], {"OCTET_SHARED_MEMORY": "off"}, False, "environment OCTET_SHARED_MEMORY"),
+    ],
+)
+def test_what_is_on_or_off_has_a_flag_for_either(
+    tmp_path: Path, arguments: list[str], variables: dict[str, str], value: bool, source: str
+) -> None:
+    (tmp_path / "on.toml").write_text("shared_memory = true\n")
+    record = json.loads(octet("config", "--json", *arguments, folder=tmp_path, **variables).stdout)
+    assert record["shared_memory"] == {"value": value, "source": source}
+
+
+@pytest.mark.parametrize("flag", ["--shared-memory=yes", "--no-shared-memory=1"])
+def test_such_a_flag_takes_no_value(flag: str) -> None:
+    done = octet("config", flag)
+    assert done.returncode == 2
+    assert "does not take a value" in done.stderr
+
+
+def test_config_prints_what_is_on_or_off_as_a_file_would_say_it() -> None:
+    lines = octet("config", "--shared-memory").stdout.splitlines()
+    assert [line.split() for line in lines if line.startswith("shared_memory")] == [
+        ["shared_memory", "true", "flag", "--shared-memory"]
+    ]
+    assert [line.split() for line in lines if line.startswith("cors")] == [["cors", "false", "default"]]
 
 
 def test_the_help_of_config_has_a_flag_for_every_setting() -> None:
