@@ -27,17 +27,17 @@ def shared_memory_router(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v2", tags=["triton extensions"])
     regions = service.regions
 
-    @router.get("/systemsharedmemory/status", summary="Every region that is registered")
+    @router.get("/systemsharedmemory/status", summary="Every region of shared memory (Triton)")
     async def all_regions() -> list[dict[str, Any]]:
         return regions.status()
 
-    @router.get("/systemsharedmemory/region/{name}/status", summary="One region, in a list")
+    @router.get("/systemsharedmemory/region/{name}/status", summary="One region of shared memory, in a list (Triton)")
     async def one_region(name: str) -> list[dict[str, Any]]:
         return regions.status(name)
 
     @router.post(
         "/systemsharedmemory/region/{name}/register",
-        summary="Register shared memory under a name",
+        summary="Register shared memory under a name (Triton)",
         response_class=Response,
         openapi_extra={"requestBody": {"content": {"application/json": {"schema": Registration.model_json_schema()}}}},
     )
@@ -45,11 +45,15 @@ def shared_memory_router(service: Service) -> APIRouter:
         asked = await json_as(Registration, request, _MOST_BODY_BYTES)
         regions.register(name, asked.key, asked.offset, asked.byte_size)
 
-    @router.post("/systemsharedmemory/unregister", summary="Forget every region", response_class=Response)
+    @router.post("/systemsharedmemory/unregister", summary="Forget all shared memory (Triton)", response_class=Response)
     async def unregister_all() -> None:
         regions.unregister()
 
-    @router.post("/systemsharedmemory/region/{name}/unregister", summary="Forget a region", response_class=Response)
+    @router.post(
+        "/systemsharedmemory/region/{name}/unregister",
+        summary="Forget a region of shared memory (Triton)",
+        response_class=Response,
+    )
     async def unregister(name: str) -> None:
         regions.unregister(name)
 
@@ -60,27 +64,33 @@ def shared_memory_router(service: Service) -> APIRouter:
 def _add_cuda(router: APIRouter) -> None:
     """The same paths for CUDA memory: clients that use either kind ask about both."""
 
-    @router.get("/cudasharedmemory/status", summary="Every region of CUDA memory: there is none")
+    @router.get("/cudasharedmemory/status", summary="Every region of CUDA memory: there is none (Triton)")
     async def all_regions() -> list[dict[str, Any]]:
         return []
 
-    @router.get("/cudasharedmemory/region/{name}/status", summary="A region of CUDA memory: there is none")
+    @router.get("/cudasharedmemory/region/{name}/status", summary="A region of CUDA memory: there is none (Triton)")
     async def one_region(name: str) -> None:
         raise RegionNotFound(f"unable to find CUDA shared memory region '{name[:100]}': there is none here")
 
-    @router.post("/cudasharedmemory/region/{name}/register", summary="Not supported: no engine here shares GPU memory")
+    @router.post(
+        "/cudasharedmemory/region/{name}/register", summary="501: no engine here shares memory of a GPU (Triton)"
+    )
     async def register(name: str) -> None:
         raise Unsupported(
             f"CUDA shared memory region '{name[:100]}' cannot be registered: no engine here shares memory of a GPU; "
             "use system shared memory, or send the tensors in the body"
         )
 
-    @router.post("/cudasharedmemory/unregister", summary="Succeeds: nothing to forget", response_class=Response)
+    @router.post(
+        "/cudasharedmemory/unregister", summary="Forget CUDA memory: there is none (Triton)", response_class=Response
+    )
     async def unregister_all() -> None:
         """Clients begin with it when they use shared memory of any kind."""
 
     @router.post(
-        "/cudasharedmemory/region/{name}/unregister", summary="Succeeds: nothing to forget", response_class=Response
+        "/cudasharedmemory/region/{name}/unregister",
+        summary="Forget CUDA memory: there is none (Triton)",
+        response_class=Response,
     )
     async def unregister(_: Annotated[str, Path(alias="name")]) -> None:
         """As in Triton, an unknown region is no error."""
