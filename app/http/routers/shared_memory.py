@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from app.errors import RegionNotFound, Unsupported
-from app.http.json_body import json_as
+from app.http.json_body import documented, json_as
 from app.lifespan import Service
 
 _MOST_BODY_BYTES = 65_536
@@ -39,7 +39,7 @@ def shared_memory_router(service: Service) -> APIRouter:
         "/systemsharedmemory/region/{name}/register",
         summary="Register shared memory under a name (Triton)",
         response_class=Response,
-        openapi_extra={"requestBody": {"content": {"application/json": {"schema": Registration.model_json_schema()}}}},
+        openapi_extra=documented({"key": "/tensors", "offset": 0, "byte_size": 4096}),
     )
     async def register(name: str, request: Request) -> None:
         asked = await json_as(Registration, request, _MOST_BODY_BYTES)
