@@ -17,7 +17,7 @@ def held(server: Octet) -> tuple[int, int]:
     return len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
 
 
-def test_versions_that_come_and_go_leave_no_file_and_no_thread(publish: Publish, start: Start) -> None:
+def test_versions_and_models_that_come_and_go_leave_no_file_and_no_thread(publish: Publish, start: Start) -> None:
     """Two threads a worker, so that ONNX Runtime has a pool of its own in each."""
     publish("m", "1.0.0", graphs.adding(1))
     server = start("--refresh-seconds", "3600", split=(1, 2))
@@ -29,6 +29,8 @@ def test_versions_that_come_and_go_leave_no_file_and_no_thread(publish: Publish,
         assert server.rows("m", [[0, 0]]) == [[number, number]]
         store.retire("m", version)
         server.refresh()
+        for verb in ("unload", "load"):
+            assert server.client.post(f"/v2/repository/models/m/{verb}").status_code == 200
         assert server.rows("m", [[0, 0]]) == [[1, 1]]
 
     for number in range(2, 8):
