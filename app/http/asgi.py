@@ -1,4 +1,4 @@
-"""The ASGI entry: sees every path. Inference is answered here without the framework, all else goes to FastAPI."""
+"""The ASGI entry: sees every path. Inference and preflights are answered here, all else goes to FastAPI."""
 
 import asyncio
 

@@ -18,7 +18,10 @@ _PARAMETERS = {"model": "[^/:]+", "label": "[^/:]+", "version": VERSION}
 
 
 class TfServingRoute(APIRoute):
-    """A path operation for such a path. Its router's routes are put into the application as they are."""
+    """A path operation for such a path.
+
+    Its router's routes go into the application as they are: `include_router` would match them its own way.
+    """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, endpoint, **options)
