@@ -1,7 +1,8 @@
 """The pages of the documentation, and the blocks of code in them.
 
 A block's first line tells its language and its part in the tests: `sh run` is run, `answer` is what the block run
-before it must print, `json NAME` and `toml NAME` are files that are there from then on.
+before it must print, `sh serve` starts another server, `pycon run` is typed into Python, `json NAME` and `toml NAME`
+are files that are there from then on.
 """
 
 import re
@@ -20,7 +21,7 @@ class Block(NamedTuple):
 
     language: str
     part: str
-    """`run`, `answer`, a file's name, or nothing."""
+    """`run`, `answer`, `serve`, a file's name, or nothing."""
     text: str
 
 
@@ -29,7 +30,17 @@ def name_of(page: Path) -> str:
 
 
 def blocks(page: Path) -> list[Block]:
-    return [Block(*found) for found in _BLOCK.findall(page.read_text("utf-8"))]
+    return blocks_in(page.read_text("utf-8"))
+
+
+def blocks_in(text: str) -> list[Block]:
+    return [Block(*found) for found in _BLOCK.findall(text)]
+
+
+def sections(page: Path) -> dict[str, str]:
+    """Heading -> what stands below it, up to the next one."""
+    _, *found = re.split(r"^##+ (.+)$", page.read_text("utf-8"), flags=re.MULTILINE)
+    return dict(zip(found[::2], found[1::2], strict=True))
 
 
 def prose(page: Path) -> str:

@@ -15,10 +15,11 @@ from app.http.inference_routes import ROUTES
 from app.lifespan import Service
 from app.logs import Levels
 from app.metrics import Metrics
+from app.protocols.open_inference_metadata import server_metadata
 from app.settings import Settings, names
 from docs.generate import PARTS, renew
 from model_store.store import Store
-from tests.documentation.pages import PAGES, ROOT, blocks, name_of, prose
+from tests.documentation.pages import PAGES, ROOT, blocks, blocks_in, name_of, prose, sections
 
 DOCS = [page for page in PAGES if name_of(page).startswith("docs/")]
 
@@ -103,14 +104,32 @@ def served_paths(folder: Path) -> dict[str, Any]:
 
 
 def test_every_path_has_a_row_and_a_line_that_is_run(tmp_path: Path) -> None:
-    pages = [ROOT / "docs" / page for page in ("serving.md", "open-inference.md", "metrics.md")]
+    pages = [ROOT / "docs" / page for page in ("protocols.md", "serving.md", "metrics.md")]
     run = [line for page in pages for block in blocks(page) if block.part == "run" for line in block.text.splitlines()]
     paths = served_paths(tmp_path)
     assert {template for route in ROUTES for template in route.templates} <= set(paths)
     for path, operations in paths.items():
         pattern = re.sub(r"\\\{\w+\\\}", "[^/:]+", re.escape(path))
-        asked = [line for line in run if re.search(rf":8080{pattern}(?= |$)", line)]
+        asked = [line for line in run if re.search(rf":808[01]{pattern}(?= |$)", line)]
         for method in operations:
-            assert f"| {method.upper()} | `{path}` |" in text("serving.md")
+            assert f"| {method.upper()} | `{path}` |" in text("protocols.md")
             sends = [" -d " in line or " -X POST " in line for line in asked]
             assert (method == "post") in sends, f"no page shows a curl line for {method} {path}"
+
+
+PROTOCOLS = sections(ROOT / "docs" / "protocols.md")
+
+
+@pytest.mark.parametrize("name", server_metadata("", shared_memory=True)["extensions"])
+def test_every_extension_has_its_section(name: str) -> None:
+    heading = next(heading for heading in PROTOCOLS if f"`{name.partition('(')[0]}`" in heading)
+    assert f"`{name}`" in heading + PROTOCOLS[heading]
+
+
+@pytest.mark.parametrize("section", [heading for heading, below in PROTOCOLS.items() if "curl" in below])
+def test_what_is_asked_with_curl_is_asked_from_python(section: str) -> None:
+    below = PROTOCOLS[section]
+    typed = "".join(block.text for block in blocks_in(below) if block.language == "pycon")
+    assert "server." in typed
+    if "/v2" in below:
+        assert "triton." in typed or "tritonclient has no" in " ".join(below.split())

@@ -52,4 +52,4 @@ def test_the_request_of_the_readme_is_a_seven_of_the_test_set() -> None:
     test = np.load(ROOT / "examples" / "digits" / "test.npz")
     assert np.array_equal(json.loads(body)["instances"], test["image"][:1])
     assert test["labels"][0] == 7
-    assert body in (ROOT / "docs" / "serving.md").read_text("utf-8")
+    assert body in (ROOT / "docs" / "protocols.md").read_text("utf-8")
