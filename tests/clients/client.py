@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -53,8 +54,9 @@ class Client:
         """What the client's method returns. Raises Refused."""
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(json.dumps([name, arguments, options]) + "\n")
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):  # then it has no answer either
+            self._process.stdin.write(json.dumps([name, arguments, options]) + "\n")
+            self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
             self._end()
@@ -77,6 +79,7 @@ class Client:
             self._process.communicate(timeout=PATIENCE_SECONDS)
         finally:
             self._process.kill()
+            self._process.wait()
 
 
 def arrays(outputs: dict[str, Any]) -> dict[str, Array]:

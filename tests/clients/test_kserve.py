@@ -67,6 +67,12 @@ def test_v1_tells_why_a_body_is_refused(v1: Client) -> None:
     assert refused.value.status == 400
 
 
+def test_v1_explain_is_answered_in_words(v1: Client) -> None:
+    with pytest.raises(Refused, match=r"no explainer.*501") as refused:
+        v1.ask("explain", "double", {"instances": [[1, 2]]})
+    assert refused.value.status == 501
+
+
 def test_v2_an_unknown_model_is_not_ready(v2: Client) -> None:
     assert v2.ask("is_model_ready", "dooble") is False
 
