@@ -85,6 +85,7 @@ def refusal(codec: OpenInference, request: bytes, json_bytes: int | None = None)
         (body(x(), id="\ud800"), "'id' holds half a surrogate pair"),
         (body(x(), parameters=[]), "the request: 'parameters' must be an object, got a list of 0"),
         (body(x(), parameters={"priority": -1}), "parameter 'priority' must be a whole number from 0 on, got -1"),
+        (body(x(), parameters={"priority": True}), "parameter 'priority' must be a whole number from 0 on, got true"),
         (body(x(), parameters={"timeout": 1.5}), "parameter 'timeout' must be a whole number from 0 on, got 1.5"),
         (body(x(), parameters={"sequence_id": 0.5}), "parameter 'sequence_id' must be a whole number from 0 on"),
         (body(x(), parameters={"sequence_end": 1}), "parameter 'sequence_end' must be true or false, got 1"),
@@ -185,6 +186,11 @@ def test_what_may_be_left_out_may_be_null() -> None:
     assert [output.name for output in decoded.form.outputs] == ["y", "t"]
 
 
+def test_an_empty_id_is_none() -> None:
+    for request in (body(x(), id=""), body(x(), id="", own=None)):
+        assert (MATRIX.decode_quickly(request) or MATRIX.decode_exactly(request)).form.request_id is None
+
+
 @pytest.mark.parametrize(("given", "priority"), [(0, 2), (1, 1), (2, 2), (3, 3), (4, 2), (2**64 - 1, 2)])
 def test_a_priority_that_is_no_level_is_the_normal_one(given: int, priority: int) -> None:
     assert MATRIX.decode_exactly(body(x(), parameters={"priority": given})).priority == priority
@@ -247,6 +253,16 @@ def test_made_up_headers_fill_no_memory() -> None:
     assert codec.decode_quickly(body(x(), parameters={"own": long})) is not None
     tensors(codec, body(raw(12), id="numbered"), 1, 2, 3)
     assert (len(codec._known_headers), len(codec._known_asked)) == kept
+
+
+def test_values_in_a_header_are_of_one_request() -> None:
+    ids = {"name": "ids", "shape": [1], "datatype": "INT64", "data": [7]}
+    mask = {"name": "mask", "shape": [1], "datatype": "BOOL", "parameters": {"binary_data_size": 1}}
+    header = body(ids, mask)
+    decoded = TWO.decode_quickly(header + b"\1", len(header))
+    assert decoded is not None
+    assert (decoded.inputs["ids"].tolist(), decoded.inputs["mask"].tolist()) == ([7], [True])
+    assert not TWO._known_headers
 
 
 def test_many_texts_are_left_to_a_thread() -> None:

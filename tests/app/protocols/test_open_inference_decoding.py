@@ -61,6 +61,8 @@ def outcome(read: Callable[[], tuple[Any, ...]]) -> Any:
 @example((X23, (FLAT % b"[[1,2,3,4,5,6]]", None)))
 @example((X23, (FLAT % b"[1,2,3,4,5,6]" + b"{}", None)))
 @example((X23, (FLAT % b"[1,2,3,4,5,6]" + b"\0", len(FLAT) + 11)))
+@example((X, (b'{"id":"a","id":"b",' + NAMED[1:] % b'"data":[1,2,3]', None)))
+@example((X, (b'{"own":{"a":1,"a":2},' + NAMED[1:] % b'"data":[1,2,3]', None)))
 @settings(max_examples=1000, deadline=None)
 def test_decode_reads_what_the_reference_reads(case: tuple[Signature, Request]) -> None:
     """Twice, since a header is read once and then known."""
