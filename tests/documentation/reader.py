@@ -33,7 +33,10 @@ def demo() -> tuple[str, str]:
 
 
 class Reader:
-    """Follows one page; stops at the end of the `with` what was started. Only the ports are not those of the page."""
+    """Follows one page; stops at the end of the `with` what was started.
+
+    Ports and keys of shared memory are not those of the page, since others may be reading it on the same machine.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -55,7 +58,8 @@ class Reader:
         self._started.close()
 
     def here(self, text: str) -> str:
-        """What the page says, with the ports of these servers."""
+        """What the page says, with the ports of these servers and keys of our own."""
+        text = text.replace("/octet-", f"/octet-{os.getpid()}-")
         return re.sub(r":(80\d\d)\b", lambda found: f":{self._ports.get(found[1], found[1])}", text)
 
     def run(self, commands: str) -> str:

@@ -23,7 +23,8 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 
 
 def test_there_are_pages_to_follow() -> None:
-    assert {name_of(page) for page in RUN} >= {"README.md", "docs/serving.md", "docs/models.md", "docs/settings.md"}
+    pages = {"README.md", *(f"docs/{page}.md" for page in ("protocols", "serving", "models", "settings", "upgrade"))}
+    assert {name_of(page) for page in RUN} >= pages
 
 
 def test_the_demo_serves_where_the_pages_ask() -> None:
