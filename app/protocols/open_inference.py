@@ -20,6 +20,7 @@ from app.protocols.json_quick import Array, Numbers, count_lists, read_flat, rea
 from app.protocols.open_inference_header import Header, read_header
 from app.protocols.open_inference_metadata import DATATYPES
 from app.protocols.open_inference_parameters import (
+    INPUT_PARAMETERS,
     Asked,
     AskedOutput,
     all_outputs,
@@ -228,7 +229,8 @@ class OpenInference:
         for node in nodes:
             name = node["name"]
             datatype, numbers = self._numbers[name]
-            if len(node) != 4 or node["datatype"] != datatype:
+            is_plain = len(node) == 4 or (len(node) == 5 and _mean_nothing(node["parameters"]))
+            if not is_plain or node["datatype"] != datatype:
                 raise ValueError("not plain numbers")
             shape = tuple(memoryview(node["shape"].as_buffer(of_type="u")).cast("Q"))
             inputs[name], count = _values_quickly(node["data"], shape, numbers)
@@ -280,6 +282,16 @@ def _numbers(signature: Signature) -> dict[str, tuple[str, Numbers]]:
     if not all(Numbers.fit(spec.dtype) for spec in signature.inputs):
         return {}
     return {spec.name: (DATATYPES[spec.dtype], Numbers(spec.dtype)) for spec in signature.inputs}
+
+
+def _mean_nothing(parameters: Any) -> bool:
+    """Whether an input's parameters are well-formed and about none of what is spoken here (MLServer's clients)."""
+    if parameters is None:
+        return True
+    named = parameters.as_dict()
+    return len(named) == len(parameters) and not any(
+        name in INPUT_PARAMETERS or isinstance(value, list | dict) for name, value in named.items()
+    )
 
 
 def _values_quickly(data: Any, shape: tuple[int, ...], numbers: Numbers) -> tuple[Array, int]:

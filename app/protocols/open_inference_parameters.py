@@ -15,6 +15,9 @@ from engines.signature import NUMPY_DTYPES, Signature, TensorSpec
 
 Parameters = Mapping[str, str | float | bool]
 
+INPUT_PARAMETERS = ("binary_data_size", "shared_memory_region", "shared_memory_byte_size", "shared_memory_offset")
+"""Those of an input that mean something."""
+
 _MICROSECONDS = 1_000_000
 _LEAST_ABOVE = 2**64
 

@@ -40,6 +40,7 @@ ASKED = [
 ]  # fmt: skip
 
 
+OWN = ["null", "{}", '{"content_type":"np"}', '{"a":null,"b":1.5}', '{"a":1,"a":2}', '{"a":[]}', '{"a":{}}', "5", '""']
 SHAPES = ["[]", "[1]", "[2,2]", "[-1]", "[true]", "[1.0]", "[[1]]", "null", "5", '"1"', "[null]", "[0]", "[3,3]"]
 MEMBERS = ["null", "5", '"x"', "[]", "{}", '"FP32"', "[[1],[2,3]]", '{"a":[]}', '{"binary_data_size":-4}']
 
@@ -122,6 +123,8 @@ def tensors(draw: st.DrawFn, spec: TensorSpec, count: int, odd: str, blank: str)
         members["parameters"] = f'{{"binary_data_size":{len(raw)}}}'
     else:
         leaves = draw(st.lists(st.sampled_from(ANY if odd == "leaf" else fitting(spec.dtype)), min_size=1, max_size=4))
+        if draw(st.integers(0, 3)) == 0:
+            members["parameters"] = draw(st.sampled_from(OWN))
         members["data"] = lists(leaves, shape if way == "nested" and shape else [math.prod(shape)], blank)
     if odd == "shape":
         members["shape"] = draw(st.sampled_from(SHAPES))
