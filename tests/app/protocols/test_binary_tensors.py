@@ -103,7 +103,8 @@ def told(read: Any) -> str:
     ],
 )
 def test_a_refusal_of_texts_says_where(data: bytes, expected: str) -> None:
-    assert expected in told(lambda: read(TEXT, (2,), data, 0, len(data)))
+    for after in (b"", b"the next tensor"):
+        assert expected in told(lambda after=after: read(TEXT, (2,), data + after, 0, len(data)))
 
 
 @pytest.mark.parametrize(

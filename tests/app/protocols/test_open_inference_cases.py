@@ -79,6 +79,7 @@ def refusal(codec: OpenInference, request: bytes, json_bytes: int | None = None)
         (body(x(parameters={"binary_data_size": 12})), "expected exactly one of"),
         (body(x(parameters=[1])), "input 'x': 'parameters' must be an object, got a list of 1"),
         (body(x(parameters={"a": [1]})), "parameter 'a' must be a string, a number, true or false, got a list"),
+        (body(x(parameters={"a": {}})), "parameter 'a' must be a string, a number, true or false, got an object"),
         (body(raw(-1)), "parameter 'binary_data_size' must be a whole number from 0 on, got -1"),
         (body(raw(1.0)), "parameter 'binary_data_size' must be a whole number from 0 on, got 1.0"),
         (body(x(), id=5), "'id' must be a string, got 5"),
@@ -189,6 +190,13 @@ def test_what_may_be_left_out_may_be_null() -> None:
 def test_an_empty_id_is_none() -> None:
     for request in (body(x(), id=""), body(x(), id="", own=None)):
         assert (MATRIX.decode_quickly(request) or MATRIX.decode_exactly(request)).form.request_id is None
+
+
+def test_what_an_output_asks_for_goes_before_what_the_request_asks() -> None:
+    outputs = [{"name": "y", "parameters": {"binary_data": False}}, {"name": "t"}]
+    for binary in (True, False):
+        decoded = MATRIX.decode_exactly(body(x(), parameters={"binary_data_output": binary}, outputs=outputs))
+        assert [(output.name, output.binary) for output in decoded.form.outputs] == [("y", False), ("t", binary)]
 
 
 @pytest.mark.parametrize(("given", "priority"), [(0, 2), (1, 1), (2, 2), (3, 3), (4, 2), (2**64 - 1, 2)])
