@@ -1,7 +1,7 @@
 """Tensors as raw bytes (Triton's binary tensor data): little-endian, row-major, without gaps.
 
 Source: docs/protocol/extension_binary_data.md of triton-inference-server/server. A text is four bytes of length and its
-UTF-8; a bool is a byte, 0 or 1.
+UTF-8; a bool is a byte, true unless it is 0.
 """
 
 import math
@@ -43,14 +43,14 @@ def read(spec: TensorSpec, shape: tuple[int, ...], data: bytes, start: int, stop
     """The tensor at `data[start:stop]`, whose size was checked.
 
     A view where the numbers lie as the processor wants them, else one copy: they may begin at any byte, and engines
-    take aligned arrays. Raises Malformed for a text that is not UTF-8 or is cut off, and for a bool that is neither 0
-    nor 1.
+    take aligned arrays. Raises Malformed for a text that is not UTF-8 or is cut off.
     """
     if spec.dtype == "string":
         return _read_texts(spec, shape, data, start, stop)
+    if spec.dtype == "bool":  # perf_analyzer sends any byte; other ones than 0 and 1 are undefined to numpy and engines
+        truth: Array = np.ndarray(shape, np.uint8, data, start) != 0
+        return truth
     array: Array = np.ndarray(shape, NUMPY_DTYPES[spec.dtype], data, start)
-    if spec.dtype == "bool":
-        _check_bools(spec, array)
     return array if array.flags.aligned else array.copy()
 
 
@@ -96,13 +96,6 @@ def raw(array: Array) -> Buffer:
             raise Malformed("an output holds a text of more than 4 GiB: ask for it as JSON")
         pieces += (_LENGTH.pack(len(encoded)), encoded)
     return b"".join(pieces)
-
-
-def _check_bools(spec: TensorSpec, array: Array) -> None:
-    """A bool of another byte is undefined to numpy and to engines; and JSON takes no 2 for true either."""
-    found = array.view(np.uint8)
-    if found.size and found.max() > 1:
-        raise Malformed(f"input '{spec.name}': expected a byte of 0 or 1 for each bool, got {found.max()}")
 
 
 def _read_texts(spec: TensorSpec, shape: tuple[int, ...], data: bytes, start: int, stop: int) -> Array:

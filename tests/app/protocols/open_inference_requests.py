@@ -149,8 +149,6 @@ def raw_tensors(draw: st.DrawFn, spec: TensorSpec, count: int, is_damaged: bool)
     if spec.dtype == "string":
         texts = draw(st.lists(st.sampled_from([b"", b"a", "é😀".encode(), b"\0", b"\xff"[:is_damaged]]), min_size=1))
         raw = b"".join(struct.pack("<I", len(text)) + text for text in (texts * count)[:count])
-    elif spec.dtype == "bool":
-        raw = draw(st.binary(min_size=count, max_size=count)).translate(bytes(i % 2 for i in range(256)))
     else:
         size = count * NUMPY_DTYPES[spec.dtype].itemsize
         raw = draw(st.binary(min_size=size, max_size=size))
