@@ -6,8 +6,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.http.cors import preflight
 from app.http.head import KnownHeads, read_head
-from app.http.inference import Call, Response
+from app.http.inference import Call
 from app.http.inference_routes import Targets
+from app.http.response import Response
 from app.lifespan import Service
 
 

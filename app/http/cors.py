@@ -6,7 +6,7 @@ As TensorFlow Serving's --rest_api_enable_cors_support, with the headers that th
 from collections.abc import Iterable
 
 from app.errors import Malformed
-from app.http.inference import OK, Response, error_response
+from app.http.response import OK, Response, error_response
 
 ANSWER_HEADERS = (("access-control-allow-origin", "*"), ("access-control-expose-headers", "*"))
 """They stand on every answer of both doors."""

@@ -19,8 +19,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from app.errors import HeadTooLarge, Malformed, OctetError
 from app.http.asgi import Entry
 from app.http.head import KnownHead, read_head
-from app.http.inference import Call, Response, error_response
+from app.http.inference import Call
 from app.http.inference_routes import Target
+from app.http.response import Response, error_response
 
 _UVICORN = "0.54."
 # What uvicorn's protocol must offer for this one to stand on it.

@@ -10,9 +10,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
-
-import orjson
+from typing import Any, TypeVar
 
 from app.errors import (
     INTERNAL,
@@ -23,32 +21,22 @@ from app.errors import (
     Malformed,
     ModelNotFound,
     rule_for,
-    text_for,
 )
 from app.http.body import LEAST_PACKED_BYTES, pack, too_large, unpack
 from app.http.head import Head
 from app.http.inference_routes import Target
+from app.http.response import OK, Response, error_response
 from app.lifespan import Service
-from app.protocols.codec import JSON, Decoded, Encoded
+from app.protocols.codec import Decoded, Encoded
 from app.protocols.triton_trace import timestamps
 from app.serving.request import Outcome, Request
 from app.serving.servable import Servable
 
 T = TypeVar("T")
-OK = 200
 
 # Exact decoding walks through every value in Python. Above this size it does so in a thread, which lets the loop go on.
 _LARGE_BYTES = 65_536
 _OK_HEAD = b"%b%bserver-timing: queue;dur=%.3f, compute;dur=%.3f\r\nx-request-id: %b\r\ncontent-length: %d\r\n"
-
-
-class Response(NamedTuple):
-    """An answer. `head` holds rendered header lines, without status line, date and connection."""
-
-    status: int
-    head: bytes
-    body: bytes
-    close: bool = False
 
 
 class Call:
@@ -320,12 +308,3 @@ class Call:
         log.debug("request", milliseconds=round(seconds * 1000, 3))
         if identity is not None and service.traces.samples(identity.model.casefold()):
             log.info("trace", timestamps=timestamps(self._started, seconds, request))
-
-
-def error_response(error: BaseException, request_id: bytes, *, close: bool = False) -> Response:
-    """The one shape of every error: `{"error": "..."}` as JSON, Retry-After where trying again can help."""
-    rule = rule_for(error)
-    body = orjson.dumps({"error": text_for(error)})
-    retry = b"" if rule.retry_after_seconds is None else b"retry-after: %d\r\n" % rule.retry_after_seconds
-    head = JSON + retry + b"x-request-id: %b\r\ncontent-length: %d\r\n" % (request_id, len(body))
-    return Response(rule.status, head, body, close)
