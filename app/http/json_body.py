@@ -1,6 +1,5 @@
 """JSON bodies of the paths that the framework routes: bounded while they arrive, whatever their Content-Type says."""
 
-from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -14,8 +13,10 @@ from app.protocols.json_exact import parse_whole
 
 T = TypeVar("T", bound=BaseModel)
 
+_A_FEW_WORDS_BYTES = 65_536
 
-async def json_object(request: Request, limit_bytes: int) -> dict[str, Any]:
+
+async def json_object(request: Request, limit_bytes: int = _A_FEW_WORDS_BYTES) -> dict[str, Any]:
     """The object that the body holds, `{}` where it is empty. tritonclient sends no Content-Type.
 
     Raises Malformed, BodyTooLarge, and Cancelled where the client went away.
@@ -36,15 +37,10 @@ async def json_object(request: Request, limit_bytes: int) -> dict[str, Any]:
     return document
 
 
-async def json_as(kind: type[T], request: Request, limit_bytes: int) -> T:
+async def json_as(kind: type[T], request: Request, limit_bytes: int = _A_FEW_WORDS_BYTES) -> T:
     """The body as a pydantic model says it. Raises RequestValidationError, and as `json_object`."""
     document = await json_object(request, limit_bytes)
     try:
         return kind.model_validate(document)
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from None
-
-
-def documented(example: Mapping[str, Any]) -> dict[str, Any]:
-    """What the OpenAPI page shows of such a body, as a path's `openapi_extra`."""
-    return {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}, "example": example}}}}

@@ -1,5 +1,6 @@
-"""Documents the inference routes, which the framework never sees, on its OpenAPI page."""
+"""What the OpenAPI page says of what the framework does not see: the inference routes, and bodies read by hand."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -42,6 +43,12 @@ def document(api: FastAPI) -> None:
     api.openapi = openapi  # type: ignore[method-assign]
 
 
+def takes_json(example: Mapping[str, object], *, required: bool = False) -> dict[str, Any]:
+    """What an operation says of a body that is a JSON object; a router's path takes it as `openapi_extra`."""
+    content = {"application/json": {"schema": {"type": "object"}, "example": example}}
+    return {"requestBody": {"required": required, "content": content}}
+
+
 def _operation(route: InferenceRoute, template: str) -> dict[str, Any]:
     names = [part.split("}")[0] for part in template.split("{")[1:]]
     kind = "string" if route.media_type.startswith("text/") else "object"
@@ -55,10 +62,7 @@ def _operation(route: InferenceRoute, template: str) -> dict[str, Any]:
         "summary": route.summary,
         "operationId": template.strip("/").translate(str.maketrans("/:{}", "___ ")).replace(" ", ""),
         "parameters": parameters,
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": {"type": "object"}, "example": route.example}},
-        },
+        **takes_json(route.example, required=True),
         "responses": {
             "200": {
                 "description": "The model's answer.",

@@ -6,8 +6,6 @@ Source: `extension_model_repository.md` in triton-inference-server/server.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, StrictBool
-
 from app.errors import Malformed, Unsupported
 from app.protocols.triton_settings import checked, switch
 from app.serving.lifecycle import State
@@ -20,18 +18,6 @@ _STATES = {
     State.UNLOADING: "UNLOADING",
     State.END: "UNAVAILABLE",
 }
-
-
-class IndexRequest(BaseModel):
-    """Whether only versions that answer are to be listed."""
-
-    ready: StrictBool | None = None
-
-
-class ChangeRequest(BaseModel):
-    """What a load or an unload asks for beyond its path."""
-
-    parameters: dict[str, Any] | None = None
 
 
 def check_load_parameters(parameters: Mapping[str, Any]) -> None:

@@ -1,19 +1,26 @@
 """Triton's model repository: what is there, and what of it is to be served."""
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, StrictBool
 
-from app.http.json_body import documented, json_as
+from app.http.json_body import json_as
+from app.http.openapi import takes_json
 from app.lifespan import Service
-from app.protocols.triton_repository import (
-    ChangeRequest,
-    IndexRequest,
-    check_load_parameters,
-    check_unload_parameters,
-    index,
-)
+from app.protocols.triton_repository import check_load_parameters, check_unload_parameters, index
 
-# Such a body holds a few words.
-_MOST_BYTES = 65_536
+
+class IndexRequest(BaseModel):
+    """Whether only versions that answer are to be listed."""
+
+    ready: StrictBool | None = None
+
+
+class ChangeRequest(BaseModel):
+    """What a load or an unload asks for beyond its path."""
+
+    parameters: dict[str, Any] | None = None
 
 
 def repository_router(service: Service) -> APIRouter:
@@ -23,17 +30,17 @@ def repository_router(service: Service) -> APIRouter:
     @router.post(
         "/index",
         summary="Every version that is or could be served, and its state (Triton)",
-        openapi_extra=documented({"ready": True}),
+        openapi_extra=takes_json({"ready": True}),
     )
     async def list_versions(request: Request) -> list[dict[str, str]]:
-        asked = await json_as(IndexRequest, request, _MOST_BYTES)
+        asked = await json_as(IndexRequest, request)
         return index(service.table.models.values(), only_ready=bool(asked.ready))
 
     @router.post(
         "/models/{model}/load",
         summary="Serve a model, answered when it is ready (Triton)",
         response_class=Response,
-        openapi_extra=documented({}),
+        openapi_extra=takes_json({}),
     )
     async def load(model: str, request: Request) -> None:
         # whole files may come, which are refused in words that help
@@ -45,10 +52,10 @@ def repository_router(service: Service) -> APIRouter:
         "/models/{model}/unload",
         summary="Serve a model no more, answered when it is drained (Triton)",
         response_class=Response,
-        openapi_extra=documented({"parameters": {"unload_dependents": False}}),
+        openapi_extra=takes_json({"parameters": {"unload_dependents": False}}),
     )
     async def unload(model: str, request: Request) -> None:
-        asked = await json_as(ChangeRequest, request, _MOST_BYTES)
+        asked = await json_as(ChangeRequest, request)
         check_unload_parameters(asked.parameters or {})
         await service.watch.unload(model)
 

@@ -6,10 +6,9 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from app.errors import RegionNotFound, Unsupported
-from app.http.json_body import documented, json_as
+from app.http.json_body import json_as
+from app.http.openapi import takes_json
 from app.lifespan import Service
-
-_MOST_BODY_BYTES = 65_536
 
 
 class Registration(BaseModel):
@@ -39,10 +38,10 @@ def shared_memory_router(service: Service) -> APIRouter:
         "/systemsharedmemory/region/{name}/register",
         summary="Register shared memory under a name (Triton)",
         response_class=Response,
-        openapi_extra=documented({"key": "/tensors", "offset": 0, "byte_size": 4096}),
+        openapi_extra=takes_json({"key": "/tensors", "offset": 0, "byte_size": 4096}),
     )
     async def register(name: str, request: Request) -> None:
-        asked = await json_as(Registration, request, _MOST_BODY_BYTES)
+        asked = await json_as(Registration, request)
         regions.register(name, asked.key, asked.offset, asked.byte_size)
 
     @router.post("/systemsharedmemory/unregister", summary="Forget all shared memory (Triton)", response_class=Response)

@@ -4,12 +4,11 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from app.http.json_body import documented, json_object
+from app.http.json_body import json_object
+from app.http.openapi import takes_json
 from app.lifespan import Service
 from app.protocols.triton_logging import change_log_settings, log_settings
 
-# Such a body holds a few words.
-_MOST_BYTES = 65_536
 _EVERY_REQUEST = {"trace_level": ["TIMESTAMPS"], "trace_rate": "1"}
 
 
@@ -21,9 +20,9 @@ def triton_settings_router(service: Service) -> APIRouter:
     async def logging() -> dict[str, Any]:
         return log_settings(service.levels)
 
-    @router.post("/v2/logging", summary="Log other levels (Triton)", openapi_extra=documented({"log_verbose_level": 1}))
+    @router.post("/v2/logging", summary="Log other levels (Triton)", openapi_extra=takes_json({"log_verbose_level": 1}))
     async def change_logging(request: Request) -> dict[str, Any]:
-        change_log_settings(await json_object(request, _MOST_BYTES), service.levels)
+        change_log_settings(await json_object(request), service.levels)
         service.observe()
         return log_settings(service.levels)
 
@@ -31,9 +30,9 @@ def triton_settings_router(service: Service) -> APIRouter:
     async def trace() -> dict[str, Any]:
         return service.traces.settings()
 
-    @router.post("/v2/trace/setting", summary="Trace other requests (Triton)", openapi_extra=documented(_EVERY_REQUEST))
+    @router.post("/v2/trace/setting", summary="Trace other requests (Triton)", openapi_extra=takes_json(_EVERY_REQUEST))
     async def change_trace(request: Request) -> dict[str, Any]:
-        service.traces.change(await json_object(request, _MOST_BYTES))
+        service.traces.change(await json_object(request))
         service.observe()
         return service.traces.settings()
 
@@ -44,11 +43,11 @@ def triton_settings_router(service: Service) -> APIRouter:
     @router.post(
         "/v2/models/{model}/trace/setting",
         summary="Trace other requests of a model (Triton)",
-        openapi_extra=documented(_EVERY_REQUEST),
+        openapi_extra=takes_json(_EVERY_REQUEST),
     )
     async def change_trace_of_model(model: str, request: Request) -> dict[str, Any]:
         known = _known(model)
-        service.traces.change(await json_object(request, _MOST_BYTES), known)
+        service.traces.change(await json_object(request), known)
         service.observe()
         return service.traces.settings(known)
 
