@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from app.errors import Malformed
-from app.protocols.codec import shape_text
+from app.protocols.quoting import shape_text
 from engines.signature import NUMPY_DTYPES, TensorSpec
 
 Array = np.ndarray[Any, Any]

@@ -4,6 +4,7 @@ from collections.abc import Hashable
 from typing import Any, NamedTuple, Protocol
 
 from app.errors import Malformed
+from app.protocols.quoting import shape_text
 from app.serving.batch import group_of
 from app.serving.request import NORMAL_PRIORITY, Outputs
 from app.serving.servable import Identity
@@ -64,11 +65,6 @@ def check_shape(spec: TensorSpec, shape: tuple[int, ...]) -> None:
         return  # the common one, told cheaply
     if len(shape) != len(wanted) or any(w not in (-1, s) for s, w in zip(shape, wanted, strict=True)):
         raise Malformed(f"input '{spec.name}' has shape {list(shape)}, expected {shape_text(wanted)}")
-
-
-def shape_text(shape: tuple[int, ...]) -> str:
-    """A shape as messages show it, `?` for a dynamic dimension."""
-    return "[" + ", ".join("?" if size == -1 else str(size) for size in shape) + "]"
 
 
 def gather(signature: Signature, inputs: Outputs, form: Any) -> Decoded:

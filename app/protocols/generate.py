@@ -10,11 +10,12 @@ from functools import lru_cache
 from typing import Any
 
 from app.errors import Malformed, Unsupported
-from app.protocols.codec import JSON, Decoded, Encoded, check_shape, gather, shape_text
+from app.protocols.codec import JSON, Decoded, Encoded, check_shape, gather
 from app.protocols.json_answers import dumps, jsonable, with_tokens
-from app.protocols.json_exact import Array, parse_whole, tensor, told
+from app.protocols.json_exact import Array, parse_whole, tensor
 from app.protocols.open_inference_header import request_id
 from app.protocols.open_inference_parameters import read_asked
+from app.protocols.quoting import listed, quoted, shape_text, told
 from app.protocols.shared_memory import Regions
 from app.serving.request import Outputs
 from app.serving.servable import Identity
@@ -49,7 +50,9 @@ class Generate:
         """Read any generate request. A key that names an input is that input, whatever else it could mean."""
         document = parse_whole(body)
         if not isinstance(document, dict):
-            raise Malformed(f"the body must be a JSON object with the inputs {self._names()}, got {told(document)}")
+            raise Malformed(
+                f"the body must be a JSON object with the inputs {listed(self._inputs)}, got {told(document)}"
+            )
         own_id = None if "id" in self._inputs else request_id(document.pop("id", None))
         given = self._flat(document)
         inputs = {name: self._input(given, spec) for name, spec in self._inputs.items()}
@@ -78,21 +81,18 @@ class Generate:
         if not isinstance(inner, dict):
             raise Malformed(f"'parameters' must be an object, got {told(inner)}")
         if twice := document.keys() & inner.keys():
-            raise Malformed(f"'{min(twice)[:100]}' stands under 'parameters' and beside it: give it once")
+            raise Malformed(f"{quoted(min(twice))} stands under 'parameters' and beside it: give it once")
         return document | inner
 
     def _input(self, given: dict[str, Any], spec: TensorSpec) -> Array:
         """Take the input out of what was given."""
         if spec.name not in given:
-            raise Malformed(f"missing input '{spec.name}': the model needs {self._names()}")
+            raise Malformed(f"missing input '{spec.name}': the model needs {listed(self._inputs)}")
         array = tensor(given.pop(spec.name), spec, takes_b64=False)
         if array.ndim < 2 and spec.shape is not None:
             array = array.reshape(_filled(spec, spec.shape, array.size))
         check_shape(spec, array.shape)
         return array
-
-    def _names(self) -> str:
-        return ", ".join(f"'{name}'" for name in self._inputs)
 
 
 def _filled(spec: TensorSpec, shape: tuple[int, ...], count: int) -> list[int]:

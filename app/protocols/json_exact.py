@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from app.errors import Malformed
+from app.protocols.quoting import quoted, told
 from engines.signature import NUMPY_DTYPES, TensorSpec
 
 Array = np.ndarray[Any, Any]
@@ -113,7 +114,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
-        raise Malformed(f"JSON parse error: key '{twice[:100]}' stands twice in one object")
+        raise Malformed(f"JSON parse error: key {quoted(twice)} stands twice in one object")
     return found
 
 
@@ -223,13 +224,3 @@ def _wanted(dtype: str) -> str:
         bounds = np.iinfo(NUMPY_DTYPES[dtype])
         return f"an integer of {dtype}, {bounds.min} to {bounds.max}, without a decimal point"
     return f"a number ({dtype})"
-
-
-def told(value: Any) -> str:
-    """A value as a message may quote it."""
-    if isinstance(value, list):
-        return f"a list of {len(value)}"
-    if isinstance(value, dict):
-        return "an object"
-    text = json.dumps(value)
-    return text if len(text) <= 40 else text[:37] + "..."

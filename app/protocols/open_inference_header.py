@@ -7,15 +7,15 @@ around or flattens silently, this refuses.
 
 import math
 from collections.abc import Mapping
-from itertools import islice
 from typing import Any, NamedTuple
 
 from app.errors import Malformed
 from app.protocols import binary_tensors
 from app.protocols.codec import check_shape
-from app.protocols.json_exact import Array, parse_whole, tensor, told
+from app.protocols.json_exact import Array, parse_whole, tensor
 from app.protocols.open_inference_metadata import DATATYPES
 from app.protocols.open_inference_parameters import Asked, Place, place_in, read_asked, scalars, whole
+from app.protocols.quoting import listed, quoted, told
 from engines.signature import Signature, TensorSpec
 
 _MOST_DIMENSIONS = 32
@@ -82,12 +82,12 @@ def _tensors(entries: Any, specs: Mapping[str, TensorSpec]) -> tuple[Tensor, ...
         if not isinstance(name, str):
             raise Malformed(f"'inputs'[{index}] must be an object with the 'name' of an input, got {told(entry)}")
         if name not in specs:
-            raise Malformed(f"unknown input '{name[:100]}': the model has {_listed(specs)}")
+            raise Malformed(f"unknown input {quoted(name)}: the model has {listed(specs)}")
         if name in found:
             raise Malformed(f"input '{name}' is given twice")
         found[name] = _tensor(entry, specs[name])
     if missing := [name for name in specs if name not in found]:
-        raise Malformed(f"missing input '{missing[0]}': the model needs {_listed(specs)}, got {_listed(found)}")
+        raise Malformed(f"missing input '{missing[0]}': the model needs {listed(specs)}, got {listed(found)}")
     return tuple(found.values())
 
 
@@ -142,8 +142,3 @@ def _values(data: Any, shape: tuple[int, ...], spec: TensorSpec) -> Array:
         f"input '{spec.name}': 'data' has the shape {list(array.shape)}, expected {list(shape)} as 'shape' says, "
         f"or its {math.prod(shape)} values in one list"
     )
-
-
-def _listed(names: Mapping[str, Any]) -> str:
-    shown = [f"'{name}'" for name in islice(names, 20)]
-    return ", ".join([*shown, "..."] if len(names) > len(shown) else shown) or "none"

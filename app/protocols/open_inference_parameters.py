@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from app.errors import Malformed
-from app.protocols.json_exact import told
+from app.protocols.quoting import listed, quoted, told
 from app.serving.request import NORMAL_PRIORITY, PRIORITY_LEVELS
 from engines.signature import NUMPY_DTYPES, Signature, TensorSpec
 
@@ -61,7 +61,7 @@ def read_asked(parameters: Any, outputs: Any, signature: Signature) -> Asked:
     named = scalars(parameters, where)
     for name in named:
         if name.startswith("triton_"):
-            raise Malformed(f"parameter '{name[:100]}': names that start with 'triton_' are reserved")
+            raise Malformed(f"parameter {quoted(name)}: names that start with 'triton_' are reserved")
     if not isinstance(named.get("sequence_id"), str):
         whole(named, "sequence_id", where)
     for name in ("sequence_start", "sequence_end"):  # no model here keeps a state, so they mean nothing
@@ -84,7 +84,7 @@ def scalars(parameters: Any, where: str) -> Parameters:
     for name, value in parameters.items():
         if isinstance(value, list | dict):
             raise Malformed(
-                f"{where}: parameter '{name[:100]}' must be a string, a number, true or false, got {told(value)}"
+                f"{where}: parameter {quoted(name)} must be a string, a number, true or false, got {told(value)}"
             )
     return {name: value for name, value in parameters.items() if value is not None}
 
@@ -133,8 +133,7 @@ def _asked_outputs(outputs: Any, signature: Signature, *, binary: bool) -> tuple
         if not isinstance(name, str):
             raise Malformed(f"'outputs'[{index}] must be an object with the 'name' of an output, got {told(entry)}")
         if name not in specs:
-            known = ", ".join(f"'{known}'" for known in specs)
-            raise Malformed(f"unknown output '{name[:100]}': the model has {known}")
+            raise Malformed(f"unknown output {quoted(name)}: the model has {listed(specs)}")
         if name in asked:
             raise Malformed(f"output '{name}' is asked for twice")
         asked[name] = _asked_output(entry, specs[name], binary=binary)

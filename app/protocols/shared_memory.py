@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import BodyTooLarge, Malformed, RegionNotFound, Unsupported
+from app.protocols.quoting import quoted
 
 _FOLDER = Path("/dev/shm")  # noqa: S108  where shm_open puts its files on Linux
 # As shm_open reads it: a name in one folder. What begins with `sem.` is a semaphore.
@@ -144,7 +145,7 @@ class Regions:
         self._refuse_if_off()
         region = self._regions.get(name)
         if region is None:
-            raise RegionNotFound(f"unable to find shared memory region '{name[:100]}': register it first")
+            raise RegionNotFound(f"unable to find shared memory region {quoted(name)}: register it first")
         return region
 
     def _refuse_if_off(self) -> None:
@@ -159,7 +160,7 @@ def _open(name: str, key: str, end: int) -> int:
     """
     found = _KEY.fullmatch(key)
     if found is None:
-        raise Malformed(f"region '{name}': key '{key[:100]}' names no shared memory, expected a name as '/tensors'")
+        raise Malformed(f"region '{name}': key {quoted(key)} names no shared memory, expected a name as '/tensors'")
     try:
         descriptor = os.open(_FOLDER / found[1], os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, UnicodeEncodeError) as error:

@@ -4,9 +4,8 @@ Source: tensorflow_serving/g3doc/api_rest.md and util/json_tensor.cc. Where it w
 this refuses.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
-from itertools import islice
 from typing import Any
 
 import simdjson
@@ -16,6 +15,7 @@ from app.protocols.codec import JSON, Decoded, Encoded, check_shape, gather
 from app.protocols.json_answers import dumps, jsonable, with_tokens
 from app.protocols.json_exact import parse, tensor
 from app.protocols.json_quick import Array, Numbers, RowLayout, count_lists, read_numbers
+from app.protocols.quoting import listed, quoted
 from app.protocols.shared_memory import Regions
 from app.serving.request import Outputs
 from app.serving.servable import Identity
@@ -153,7 +153,7 @@ class TfServing:
         document = read_document(body)
         name = document.get("signature_name", "")
         if name not in DEFAULT_SIGNATURES:
-            raise Malformed(f"there is no signature '{name[:100]}': an ONNX model has one, 'serving_default'")
+            raise Malformed(f"there is no signature {quoted(name)}: an ONNX model has one, 'serving_default'")
         if ("instances" in document) == ("inputs" in document):
             raise Malformed("the body must hold exactly one of 'instances' (rows) and 'inputs' (columns)")
         if "instances" in document:
@@ -168,27 +168,25 @@ class TfServing:
             raise Malformed("'instances' mixes plain values and objects: write every row alike")
         if not named:
             if self._only is None:
-                raise Malformed(f"the model has several inputs: every row must be an object with {self._names()}")
+                raise Malformed(f"the model has several inputs: every row must be an object with {listed(self._specs)}")
             return {self._only.name: tensor(items, self._only)}
         for index, item in enumerate(items):
             if item.keys() != self._specs.keys():
                 raise Malformed(
-                    f"'instances'[{index}] has {_listed(item)}, expected exactly the model's inputs {self._names()}"
+                    f"'instances'[{index}] has {listed(item)}, "
+                    f"expected exactly the model's inputs {listed(self._specs)}"
                 )
         return {name: tensor([item[name] for item in items], spec) for name, spec in self._specs.items()}
 
     def _columns_exactly(self, value: Any) -> Outputs:
         if not _is_named(value):
             if self._only is None:
-                raise Malformed(f"the model has several inputs: 'inputs' must be an object with {self._names()}")
+                raise Malformed(f"the model has several inputs: 'inputs' must be an object with {listed(self._specs)}")
             return {self._only.name: tensor(value, self._only)}
         for name in self._specs:
             if name not in value:
-                raise Malformed(f"missing named input '{name}' in 'inputs': it has {_listed(value)}")
+                raise Malformed(f"missing named input '{name}' in 'inputs': it has {listed(value)}")
         return {name: tensor(value[name], spec) for name, spec in self._specs.items()}
-
-    def _names(self) -> str:
-        return _listed(self._specs)
 
 
 _codec = lru_cache(maxsize=1024)(TfServing)
@@ -244,12 +242,6 @@ def _plain_output(signature: Signature) -> str | None:
 def _is_named(value: Any) -> bool:
     """An object of inputs, and not a byte string."""
     return isinstance(value, dict) and not (value.keys() == {"b64"} and isinstance(value["b64"], str))
-
-
-def _listed(names: Mapping[str, Any]) -> str:
-    """Names as messages list them; of what a client made up, as much as helps to see the mistake."""
-    shown = [f"'{name[:100]}'" for name in islice(names, 20)]
-    return ", ".join([*shown, "..."] if len(names) > len(shown) else shown) or "none"
 
 
 def _value(name: str, array: Array, write: Callable[..., Any]) -> Any:

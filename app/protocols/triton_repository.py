@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from app.errors import Malformed, Unsupported
+from app.protocols.quoting import quoted
 from app.protocols.triton_settings import checked, switch
 from app.serving.lifecycle import State
 from app.serving.table import ServedModel
@@ -28,10 +29,10 @@ def check_load_parameters(parameters: Mapping[str, Any]) -> None:
     for name in parameters:
         if name == "config" or name.startswith("file:"):
             raise Unsupported(
-                f"load parameter '{name[:100]}' is not supported: publish the model as a version of its own instead, "
+                f"load parameter {quoted(name)} is not supported: publish the model as a version of its own instead, "
                 "and say in the server's settings how to serve it"
             )
-        raise Malformed(f"there is no load parameter '{name[:100]}': send none")
+        raise Malformed(f"there is no load parameter {quoted(name)}: send none")
 
 
 def check_unload_parameters(parameters: Mapping[str, Any]) -> None:

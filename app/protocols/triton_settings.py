@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from app.errors import Malformed
-from app.protocols.json_exact import told
+from app.protocols.quoting import quoted, told
 
 Check = Callable[[Any], Any]
 """Gives a value back as it is kept; raises ValueError with what was expected."""
@@ -15,7 +15,7 @@ def checked(asked: Mapping[str, Any], checks: Mapping[str, Check]) -> dict[str, 
     found = {}
     for name, value in asked.items():
         if name not in checks:
-            raise Malformed(f"'{name[:100]}' is not known here: known are {', '.join(checks)}")
+            raise Malformed(f"{quoted(name)} is not known here: known are {', '.join(checks)}")
         try:
             found[name] = checks[name](value)
         except ValueError as expected:

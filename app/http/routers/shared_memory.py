@@ -9,6 +9,7 @@ from app.errors import RegionNotFound, Unsupported
 from app.http.json_body import json_as
 from app.http.openapi import takes_json
 from app.lifespan import Service
+from app.protocols.quoting import quoted
 
 
 class Registration(BaseModel):
@@ -69,14 +70,14 @@ def _add_cuda(router: APIRouter) -> None:
 
     @router.get("/cudasharedmemory/region/{name}/status", summary="A region of CUDA memory: there is none (Triton)")
     async def one_region(name: str) -> None:
-        raise RegionNotFound(f"unable to find CUDA shared memory region '{name[:100]}': there is none here")
+        raise RegionNotFound(f"unable to find CUDA shared memory region {quoted(name)}: there is none here")
 
     @router.post(
         "/cudasharedmemory/region/{name}/register", summary="501: no engine here shares memory of a GPU (Triton)"
     )
     async def register(name: str) -> None:
         raise Unsupported(
-            f"CUDA shared memory region '{name[:100]}' cannot be registered: no engine here shares memory of a GPU; "
+            f"CUDA shared memory region {quoted(name)} cannot be registered: no engine here shares memory of a GPU; "
             "use system shared memory, or send the tensors in the body"
         )
 
