@@ -7,7 +7,8 @@ import numpy as np
 
 from engines.signature import Signature
 
-Arrays = Mapping[str, np.ndarray[Any, Any]]
+Array = np.ndarray[Any, Any]
+Arrays = Mapping[str, Array]
 """Named tensors. Numeric arrays are C-contiguous in the dtype of the signature; `string` arrays hold `str` objects."""
 
 
@@ -17,7 +18,7 @@ class Runner(Protocol):
     Runs one batch at a time, from whichever thread the worker says.
     """
 
-    def run(self, inputs: Arrays) -> dict[str, np.ndarray[Any, Any]]:
+    def run(self, inputs: Arrays) -> dict[str, Array]:
         """Run once. `inputs` has exactly the signature's inputs with shapes that fit it; the answer all its outputs.
 
         The caller owns the arrays that come back; the engine keeps no reference to either side.

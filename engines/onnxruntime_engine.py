@@ -3,17 +3,14 @@
 import ctypes
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from engines.engine import Arrays, Runner
+from engines.engine import Array, Arrays, Runner
 from engines.errors import InputRefused, LoadError, RunError
 from engines.signature import NUMPY_DTYPES, Signature
-
-Array = np.ndarray[Any, Any]
 
 _BFLOAT16 = 16  # TensorProto.BFLOAT16; numpy has no such type, so these tensors cross over as OrtValues
 # Only what ends the process: every other failure is raised too, and a client's bad values shall not fill the log.

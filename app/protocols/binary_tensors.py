@@ -6,15 +6,14 @@ UTF-8; a bool is a byte, true unless it is 0.
 
 import math
 from struct import Struct
-from typing import Any
 
 import numpy as np
 
 from app.errors import Malformed
 from app.protocols.quoting import shape_text
+from engines.engine import Array
 from engines.signature import NUMPY_DTYPES, TensorSpec
 
-Array = np.ndarray[Any, Any]
 Buffer = bytes | memoryview
 """Bytes, `len` says how many."""
 

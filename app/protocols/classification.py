@@ -4,11 +4,10 @@ Source: docs/protocol/extension_classification.md of triton-inference-server/ser
 """
 
 import math
-from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from engines.engine import Array
 
 
 def classify(array: Array, most: int, *, batched: bool) -> Array:

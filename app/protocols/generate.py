@@ -12,13 +12,14 @@ from typing import Any
 from app.errors import Malformed, Unsupported
 from app.protocols.codec import JSON, Decoded, Encoded, check_shape, gather
 from app.protocols.json_answers import dumps, jsonable, with_tokens
-from app.protocols.json_exact import Array, parse_whole, tensor
+from app.protocols.json_exact import parse_whole, tensor
 from app.protocols.open_inference_header import request_id
 from app.protocols.open_inference_parameters import read_asked
 from app.protocols.quoting import listed, quoted, shape_text, told
 from app.protocols.shared_memory import Regions
 from app.serving.request import Outputs
 from app.serving.servable import Identity
+from engines.engine import Array
 from engines.signature import Signature, TensorSpec
 
 _EVENTS = b"content-type: text/event-stream; charset=utf-8\r\n"

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-Array = np.ndarray[Any, Any]
+from engines.engine import Array
 
 
 def dumps(value: Any) -> bytes:

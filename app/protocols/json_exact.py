@@ -15,14 +15,16 @@ import numpy as np
 
 from app.errors import Malformed
 from app.protocols.quoting import quoted, told
+from engines.engine import Array
 from engines.signature import NUMPY_DTYPES, TensorSpec
 
-Array = np.ndarray[Any, Any]
 _ReadLeaf = Callable[[Any, TensorSpec, Sequence[int]], Any]
 """Reads what stands at a place that is no list."""
 
+MOST_DIMENSIONS = 32
+"""Of a tensor."""
+
 _BLANKS = " \t\r\n"
-_MOST_DIMENSIONS = 32
 _INFINITE = 2**1024 - 2**970  # integers from here on have no nearest double
 
 # In both readers 1e39 is infinity in float32, as in TensorFlow Serving. (A np.errstate around each conversion would
@@ -134,9 +136,9 @@ def tensor(value: Any, spec: TensorSpec, *, takes_b64: bool = True) -> Array:
     while isinstance(node, list):
         shape.append(len(node))
         node = node[0] if node else None
-    if len(shape) > _MOST_DIMENSIONS:
+    if len(shape) > MOST_DIMENSIONS:
         raise Malformed(
-            f"input '{spec.name}' is nested {len(shape)} lists deep, at most {_MOST_DIMENSIONS} are possible"
+            f"input '{spec.name}' is nested {len(shape)} lists deep, at most {MOST_DIMENSIONS} are possible"
         )
     leaves: list[Any] = []
     read = _number if spec.dtype != "string" else _text_or_b64 if takes_b64 else _text

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from engines.engine import Array
 from engines.signature import NUMPY_DTYPES
 
-Array = np.ndarray[Any, Any]
+NOT_NUMBERS = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError)
+"""What simdjson's objects and numpy raise where the text is not what was looked for."""
 
 # Below it bytes.count is quicker, above it numpy by far.
 _SHORT_BYTES = 8192

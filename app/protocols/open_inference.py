@@ -16,7 +16,7 @@ from app.protocols.classification import classify
 from app.protocols.codec import JSON, Decoded, Encoded, check_shape, gather
 from app.protocols.json_answers import dumps, jsonable, with_tokens
 from app.protocols.json_exact import parse
-from app.protocols.json_quick import Array, Numbers, count_lists, read_flat, read_numbers
+from app.protocols.json_quick import NOT_NUMBERS, Numbers, count_lists, read_flat, read_numbers
 from app.protocols.open_inference_header import Header, read_header
 from app.protocols.open_inference_metadata import DATATYPES
 from app.protocols.open_inference_parameters import (
@@ -31,12 +31,10 @@ from app.protocols.open_inference_parameters import (
 from app.protocols.shared_memory import Regions
 from app.serving.request import Outputs
 from app.serving.servable import Identity
+from engines.engine import Array
 from engines.signature import Signature
 
 _BINARY = b"content-type: application/octet-stream\r\ninference-header-content-length: %d\r\n"
-
-# What simdjson's objects and numpy raise where the text is not what was looked for.
-_NOT_NUMBERS = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError)
 
 # Headers come from clients, so the memory of them is bounded; a model's clients use few.
 _MOST_KNOWN = 256
@@ -218,7 +216,7 @@ class OpenInference:
             if count_lists(text) != lists + isinstance(outputs, simdjson.Array):
                 return None  # some list is nested, or a text holds a bracket
             texts = _text_of(parameters), _text_of(outputs)
-        except _NOT_NUMBERS:
+        except NOT_NUMBERS:
             return None
         return inputs, request_id, texts
 

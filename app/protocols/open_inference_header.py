@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 from app.errors import Malformed
 from app.protocols import binary_tensors
 from app.protocols.codec import check_shape
-from app.protocols.json_exact import Array, parse_whole, tensor
+from app.protocols.json_exact import MOST_DIMENSIONS, parse_whole, tensor
 from app.protocols.open_inference_metadata import DATATYPES
 from app.protocols.open_inference_parameters import Asked, Place, place_in, read_asked, scalars, whole
 from app.protocols.quoting import listed, quoted, told
+from engines.engine import Array
 from engines.signature import Signature, TensorSpec
 
-_MOST_DIMENSIONS = 32
 _LEAST_ABOVE = 2**63
 # A shape with a 0 holds no values whatever its other sizes are, and a model could be made to fill memory by them.
 _MOST_BESIDE_ZERO = 2**20
@@ -112,8 +112,8 @@ def _tensor(entry: Mapping[str, Any], spec: TensorSpec) -> Tensor:
 
 
 def _shape(value: Any, spec: TensorSpec) -> tuple[int, ...]:
-    if not isinstance(value, list) or len(value) > _MOST_DIMENSIONS:
-        raise Malformed(f"input '{spec.name}': 'shape' must be a list of at most {_MOST_DIMENSIONS}, got {told(value)}")
+    if not isinstance(value, list) or len(value) > MOST_DIMENSIONS:
+        raise Malformed(f"input '{spec.name}': 'shape' must be a list of at most {MOST_DIMENSIONS}, got {told(value)}")
     for size in value:
         if type(size) is not int or not 0 <= size < _LEAST_ABOVE:
             raise Malformed(f"input '{spec.name}': 'shape' must hold whole numbers from 0 on, got {told(size)}")

@@ -14,18 +14,16 @@ from app.errors import Malformed
 from app.protocols.codec import JSON, Decoded, Encoded, check_shape, gather
 from app.protocols.json_answers import dumps, jsonable, with_tokens
 from app.protocols.json_exact import parse, tensor
-from app.protocols.json_quick import Array, Numbers, RowLayout, count_lists, read_numbers
+from app.protocols.json_quick import NOT_NUMBERS, Numbers, RowLayout, count_lists, read_numbers
 from app.protocols.quoting import listed, quoted
 from app.protocols.shared_memory import Regions
 from app.serving.request import Outputs
 from app.serving.servable import Identity
+from engines.engine import Array
 from engines.signature import Signature
 
 ROW = "row"
 COLUMN = "column"
-
-# What simdjson's objects and numpy raise where the text is not what was looked for.
-_NOT_NUMBERS = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError)
 
 DEFAULT_SIGNATURES = ("", "serving_default")
 
@@ -95,7 +93,7 @@ class TfServing:
         try:
             document: Any = self._parser.parse(body)
             return layout.read(document["instances"], count_lists(body)) if _has_one_form(document) else None
-        except _NOT_NUMBERS:
+        except NOT_NUMBERS:
             return None
 
     def _numbers_in(self, body: bytes) -> tuple[str, Outputs] | None:
@@ -109,7 +107,7 @@ class TfServing:
             except KeyError:
                 node, form, read = document["inputs"], COLUMN, self._columns_quickly
             inputs, lists = read(node)
-        except _NOT_NUMBERS:
+        except NOT_NUMBERS:
             return None
         return (form, inputs) if count_lists(body) == lists else None
 

@@ -1,11 +1,10 @@
 """Do rows keep their answers when they share a batch? Measured before a variant may be batched."""
 
 from math import inf, isnan
-from typing import Any
 
 import numpy as np
 
-from engines.engine import Arrays, Runner
+from engines.engine import Array, Arrays, Runner
 
 # Kernels sum in another order for another batch size; that moves float32 answers by some 1e-6 of their scale.
 # An activation scale that is taken over the whole batch (dynamic INT8) moves them by 1e-2.
@@ -37,7 +36,7 @@ def batch_dependence(runner: Runner, rows: Arrays) -> str | None:
     return None
 
 
-def _difference(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
+def _difference(one: Array, other: Array) -> float:
     """Largest difference of floats as a share of the largest finite value; 0 or infinity for what is exact."""
     if one.shape != other.shape:
         return inf

@@ -1,11 +1,12 @@
 """One request's rows on their way through batcher and engine, and the one place where they are answered."""
 
 from collections.abc import Callable, Hashable
-from typing import Any
 
 import numpy as np
 
-Outputs = dict[str, np.ndarray[Any, Any]]
+from engines.engine import Array
+
+Outputs = dict[str, Array]
 Outcome = Outputs | Exception
 
 

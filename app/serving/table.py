@@ -121,9 +121,9 @@ class Table:
         """Every model but those that were unloaded on purpose, by name."""
         return sorted((model for model in self.models.values() if not model.unloaded), key=lambda model: model.name)
 
-    def select(self, name: str, version: str | None = None, label: str | None = None) -> Servable:
+    def select(self, name: str, version: str | None = None) -> Servable:
         """The servable for a request. Raises as `ServedModel.select`."""
-        return self.model(name).select(version, label)
+        return self.model(name).select(version, None)
 
     def model(self, name: str) -> ServedModel:
         """The model of that name. Raises ModelNotFound, or NotReady while the store was not looked at yet."""
