@@ -15,7 +15,7 @@ from app.http.routers.health import health_router
 from app.http.routers.open_inference import open_inference_router
 from app.http.routers.repository import repository_router
 from app.http.routers.shared_memory import shared_memory_router
-from app.http.routers.triton import triton_router
+from app.http.routers.triton_models import triton_models_router
 from app.http.routers.triton_settings import triton_settings_router
 from app.http.routers.unanswered import unanswered_router
 from app.http.routers.versions import versions_router
@@ -36,9 +36,9 @@ def make_api(service: Service) -> FastAPI:
         api.router.routes.extend(router.routes)
     api.include_router(repository_router(service))
     api.include_router(shared_memory_router(service))
-    api.include_router(triton_router(service))
+    api.include_router(triton_models_router(service))
     api.include_router(triton_settings_router(service))
-    api.include_router(open_inference_router(service))
+    api.include_router(open_inference_router(service))  # after Triton's: `/v2/models/stats` is no model's metadata
     api.add_exception_handler(HTTPException, _unrouted)
     api.add_exception_handler(RequestValidationError, _invalid)
     for known in (OctetError, EngineError, StoreError, Exception):

@@ -115,14 +115,13 @@ def _elements(array: Array) -> Array:
     return array.reshape(() if array.size == 1 else -1)
 
 
-_codec = lru_cache(maxsize=1024)(Generate)
-
-
+@lru_cache(maxsize=1024)
 def codec(signature: Signature, _: Regions) -> Generate:
     """The codec of a signature for `/generate`. Raises as Generate."""
-    return _codec(signature, streams=False)
+    return Generate(signature, streams=False)
 
 
+@lru_cache(maxsize=1024)
 def stream_codec(signature: Signature, _: Regions) -> Generate:
     """The codec of a signature for `/generate_stream`. Raises as Generate."""
-    return _codec(signature, streams=True)
+    return Generate(signature, streams=True)

@@ -187,12 +187,10 @@ class TfServing:
         return {name: tensor(value[name], spec) for name, spec in self._specs.items()}
 
 
-_codec = lru_cache(maxsize=1024)(TfServing)
-
-
+@lru_cache(maxsize=1024)
 def codec(signature: Signature, _: Regions) -> TfServing:
     """The codec of a signature; servables that share a signature share it."""
-    return _codec(signature)
+    return TfServing(signature)
 
 
 def read_document(body: bytes) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.logs import Levels
-from app.protocols.triton_settings import Check, checked, only, switch
+from app.protocols.triton_checks import Check, checked, only, switch
 
 _FORMAT = "ISO8601"
 

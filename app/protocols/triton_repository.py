@@ -8,7 +8,7 @@ from typing import Any
 
 from app.errors import Malformed, Unsupported
 from app.protocols.quoting import quoted
-from app.protocols.triton_settings import checked, switch
+from app.protocols.triton_checks import checked, switch
 from app.serving.lifecycle import State
 from app.serving.table import ServedModel
 

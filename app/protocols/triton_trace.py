@@ -9,7 +9,7 @@ from collections import ChainMap, Counter
 from collections.abc import Mapping
 from typing import Any
 
-from app.protocols.triton_settings import Check, checked, only
+from app.protocols.triton_checks import Check, checked, only
 from app.serving.request import Request
 
 _OFF, _ON = ["OFF"], ["TIMESTAMPS"]
@@ -108,10 +108,13 @@ def _or_none(check: Check) -> Check:
 
 
 _CHECKS: dict[str, Check] = {
-    "trace_level": _or_none(_level),
-    "trace_rate": _or_none(_whole("[1-9][0-9]{0,8}", 'a text such as "1000": one of so many requests is traced')),
-    "trace_count": _or_none(_whole("-1|0|[1-9][0-9]{0,8}", 'a text such as "100", or "-1" for no end')),
-    "log_frequency": _or_none(only("0", "a trace is logged when its request is answered")),
-    "trace_file": _or_none(only("", "traces go to the server's log")),
-    "trace_mode": _or_none(only("triton", "no other is built")),
+    name: _or_none(check)
+    for name, check in {
+        "trace_level": _level,
+        "trace_rate": _whole("[1-9][0-9]{0,8}", 'a text such as "1000": one of so many requests is traced'),
+        "trace_count": _whole("-1|0|[1-9][0-9]{0,8}", 'a text such as "100", or "-1" for no end'),
+        "log_frequency": only("0", "a trace is logged when its request is answered"),
+        "trace_file": only("", "traces go to the server's log"),
+        "trace_mode": only("triton", "no other is built"),
+    }.items()
 }

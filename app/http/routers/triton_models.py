@@ -9,7 +9,7 @@ from app.protocols.triton_config import model_config
 from app.protocols.triton_statistics import statistics, statistics_as_asked
 
 
-def triton_router(service: Service) -> APIRouter:
+def triton_models_router(service: Service) -> APIRouter:
     """`config` and `stats`. `/v2/models/stats` is of all models; the store takes none of that name."""
     router = APIRouter(tags=["triton extensions"])
 
