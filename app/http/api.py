@@ -64,7 +64,7 @@ def _unrouted(request: Request, error: Exception) -> JSONResponse:
     """Paths nobody has. Under `/v1/` TensorFlow Serving calls them malformed requests, whatever is wrong with them."""
     assert isinstance(error, HTTPException)
     path = request.scope["raw_path"].decode("latin-1")
-    if error.status_code == HTTPStatus.NOT_FOUND and any(route.pattern.fullmatch(path) for route in ROUTES):
+    if error.status_code == HTTPStatus.NOT_FOUND and any(route.match(path) for route in ROUTES):
         # the doors' own path, asked with a method that they leave to the framework
         error = HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"allow": "POST"})
     if path.lower().startswith("/v1/") and error.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):

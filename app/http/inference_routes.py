@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from app.http.paths import Paths, tfserving_paths, v2_paths
 from app.lifespan import Service
 from app.protocols.codec import Codec
 from app.protocols.generate import codec as generate_codec
@@ -13,23 +14,17 @@ from app.protocols.open_inference import codec as open_inference_codec
 from app.protocols.shared_memory import Regions
 from app.protocols.tfserving import codec as tfserving_codec
 from app.protocols.tfserving import read_document as tfserving_form
-from app.protocols.tfserving_versions import VERSION
 from app.protocols.tfserving_versions import select as tfserving_select
 from app.serving.servable import Servable
 from app.serving.table import ServedModel
 from engines.signature import Signature
-
-_MODEL = r"/v1/models/(?P<model>[^/:]+)"
-_SELECTOR = rf"(?:/versions/(?P<version>{VERSION})|/labels/(?P<label>[^/:]+))?"
-_V2_MODEL = r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?"
 
 
 @dataclass(frozen=True, slots=True)
 class InferenceRoute:
     """One kind of inference path, its wire format, and what the OpenAPI page says of it."""
 
-    pattern: re.Pattern[str]
-    templates: tuple[str, ...]
+    paths: Paths
     codec: Callable[[Signature, Regions], Codec]
     summary: str
     example: Mapping[str, object]
@@ -42,15 +37,14 @@ class InferenceRoute:
     packs: bool = True
     """Whether that answer is packed for a client that accepts it."""
 
+    def match(self, path: str) -> re.Match[str] | None:
+        """The parts of a path of this kind, still percent-encoded."""
+        return next((found for pattern in self.paths.values() if (found := pattern.fullmatch(path))), None)
+
 
 ROUTES = (
     InferenceRoute(
-        pattern=re.compile(rf"{_MODEL}{_SELECTOR}:predict", re.IGNORECASE),
-        templates=(
-            "/v1/models/{model}:predict",
-            "/v1/models/{model}/versions/{version}:predict",
-            "/v1/models/{model}/labels/{label}:predict",
-        ),
+        paths=tfserving_paths("predict"),
         codec=tfserving_codec,
         summary="Predict (TensorFlow Serving)",
         example={"instances": [[1.0, 2.0, 5.0]]},
@@ -58,23 +52,20 @@ ROUTES = (
         check_form=tfserving_form,
     ),
     InferenceRoute(
-        pattern=re.compile(rf"{_V2_MODEL}/infer"),
-        templates=("/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer"),
+        paths=v2_paths("infer"),
         codec=open_inference_codec,
         summary="Infer (Open Inference Protocol, Triton)",
         example={"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1.0, 2.0, 5.0]}]},
     ),
     InferenceRoute(
-        pattern=re.compile(rf"{_V2_MODEL}/generate"),
-        templates=("/v2/models/{model}/generate", "/v2/models/{model}/versions/{version}/generate"),
+        paths=v2_paths("generate"),
         codec=generate_codec,
         summary="Generate (Triton)",
         example={"text_input": "a question", "id": "1"},
         packs=False,
     ),
     InferenceRoute(
-        pattern=re.compile(rf"{_V2_MODEL}/generate_stream"),
-        templates=("/v2/models/{model}/generate_stream", "/v2/models/{model}/versions/{version}/generate_stream"),
+        paths=v2_paths("generate_stream"),
         codec=generate_stream_codec,
         summary="Generate, answered as a server-sent event (Triton)",
         example={"text_input": "a question", "id": "1"},
@@ -126,9 +117,9 @@ class Targets:
     def _parse(self, url: bytes) -> Target | None:
         path = _END_OF_PATH.split(url, 1)[0].decode("latin-1")
         for route in ROUTES:
-            if found := route.pattern.fullmatch(path):
-                parts = {key: value and unquote(value) for key, value in found.groupdict().items()}
-                target = Target(route, parts["model"], parts["version"], parts.get("label"))
+            if found := route.match(path):
+                parts = {name: unquote(text) for name, text in found.groupdict().items()}
+                target = Target(route, parts["model"], parts.get("version"), parts.get("label"))
                 if len(url) <= _LONGEST_URL_BYTES:
                     if len(self._known) >= _MOST_TARGETS:
                         self._known.clear()

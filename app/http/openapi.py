@@ -36,7 +36,7 @@ def document(api: FastAPI) -> None:
                     operation["responses"]["400"] = _error("Malformed: says what was wrong.")
         schema.pop("components", None)  # held the 422's body
         for route in ROUTES:
-            for template in route.templates:
+            for template in route.paths:
                 schema["paths"].setdefault(template, {})["post"] = _operation(route, template)
         return schema
 

@@ -107,7 +107,7 @@ def test_every_path_has_a_row_and_a_line_that_is_run(tmp_path: Path) -> None:
     pages = [ROOT / "docs" / page for page in ("protocols.md", "serving.md", "metrics.md")]
     run = [line for page in pages for block in blocks(page) if block.part == "run" for line in block.text.splitlines()]
     paths = served_paths(tmp_path)
-    assert {template for route in ROUTES for template in route.templates} <= set(paths)
+    assert {template for route in ROUTES for template in route.paths} <= set(paths)
     for path, operations in paths.items():
         pattern = re.sub(r"\\\{\w+\\\}", "[^/:]+", re.escape(path))
         asked = [line for line in run if re.search(rf":808[01]{pattern}(?= |$)", line)]

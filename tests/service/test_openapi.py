@@ -11,7 +11,7 @@ from app.errors import RULES
 from app.http.inference_routes import ROUTES
 from tests.service.process import Octet
 
-TEMPLATES = [template for route in ROUTES for template in route.templates]
+TEMPLATES = [template for route in ROUTES for template in route.paths]
 # Twice [1, 2], of each kind of inference.
 ASKED = {
     "predict": {"instances": [[1, 2]]},

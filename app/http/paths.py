@@ -1,0 +1,33 @@
+"""Path templates and what matches them: whole paths, as they were sent; the names in them are decoded after."""
+
+import re
+from collections.abc import Mapping
+
+from app.protocols.tfserving_versions import VERSION
+
+Paths = Mapping[str, re.Pattern[str]]
+"""Template, as the OpenAPI page shows it -> what matches it, with a group a name."""
+
+_TFSERVING = {"model": "[^/:]+", "label": "[^/:]+", "version": VERSION}
+_V2 = {"model": "[^/]+", "version": "[^/]+"}
+
+
+def tfserving_paths(action: str) -> Paths:
+    """Where TensorFlow Serving and KServe V1 have what can be done with a model, a version or a label."""
+    models = ("/v1/models/{model}", "/v1/models/{model}/versions/{version}", "/v1/models/{model}/labels/{label}")
+    return {template: tfserving_pattern(template) for template in (f"{model}:{action}" for model in models)}
+
+
+def v2_paths(action: str) -> Paths:
+    """Where the Open Inference Protocol has what can be done with a model or a version."""
+    models = ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
+    return {template: re.compile(_regex(template, _V2)) for template in (f"{model}/{action}" for model in models)}
+
+
+def tfserving_pattern(template: str) -> re.Pattern[str]:
+    """As TensorFlow Serving matches: in any case. Source: its model_servers/http_rest_api_util.cc."""
+    return re.compile(_regex(template, _TFSERVING), re.IGNORECASE)
+
+
+def _regex(template: str, parts: Mapping[str, str]) -> str:
+    return re.sub(r"{(\w+)}", lambda found: f"(?P<{found[1]}>{parts[found[1]]})", template) + r"\Z"
