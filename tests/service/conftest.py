@@ -89,6 +89,13 @@ def asgi_server(doors_store: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         octet.stop()
 
 
+@pytest.fixture(params=["server", "asgi_server"])
+def door(request: pytest.FixtureRequest) -> Octet:
+    """Either of the two, one after the other."""
+    octet: Octet = request.getfixturevalue(request.param)
+    return octet
+
+
 @pytest.fixture
 def serve(doors_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     """Starts servers of the test's own, which must end cleanly after it."""

@@ -31,6 +31,11 @@ def post(body: object = ROWS, path: str = PREDICT, *headers: str, expected: int 
     return Case((request(body, path, *headers),), expected=expected)
 
 
+def named(**families: dict[str, Case]) -> dict[str, Case]:
+    """All cases in one, each under the name of its family and its own."""
+    return {f"{family}: {name}": case for family, cases in families.items() for name, case in cases.items()}
+
+
 def model(name: str) -> str:
     return f"/v1/models/{name}:predict"
 
@@ -198,10 +203,4 @@ WAYS = {
     ),
 }  # fmt: skip
 
-CASES = {
-    f"{family}: {name}": case
-    for family, cases in {
-        "form": FORMS, "path": PATHS, "refused": REFUSED, "header": HEADERS, "way": WAYS,
-    }.items()
-    for name, case in cases.items()
-}  # fmt: skip
+CASES = named(form=FORMS, path=PATHS, refused=REFUSED, header=HEADERS, way=WAYS)

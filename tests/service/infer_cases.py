@@ -6,7 +6,7 @@ import struct
 import zlib
 from typing import Any
 
-from tests.service.door_cases import Case
+from tests.service.door_cases import Case, named
 from tests.service.wire import chunked, request
 
 INFER = "/v2/models/double/infer"
@@ -125,10 +125,5 @@ REFUSED = {
     "shared memory that is off": infer({"inputs": [{**TENSOR, **MEMORY}]}, expected=501),
 }  # fmt: skip
 
-INFER_CASES = {
-    f"infer, {family}: {name}": case
-    for family, cases in {
-        "form": FORMS, "tensors": TENSORS, "encoded": ENCODED, "path": PATHS, "refused": REFUSED,
-    }.items()
-    for name, case in cases.items()
-}  # fmt: skip
+FAMILIES = named(form=FORMS, tensors=TENSORS, encoded=ENCODED, path=PATHS, refused=REFUSED)
+INFER_CASES = {f"infer, {name}": case for name, case in FAMILIES.items()}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from engines.signature import NUMPY_DTYPES
+from tests.app.protocols.open_inference_reference import DATATYPES
 from tests.graphs import linear, operator
 from tests.service.conftest import store_at
 from tests.service.infer_cases import LENGTH
@@ -20,10 +21,6 @@ from tests.service.wire import Answer, chunked, request
 
 Array = np.ndarray[Any, Any]
 
-DATATYPES = {
-    "float16": "FP16", "float32": "FP32", "float64": "FP64", "bfloat16": "BF16", "bool": "BOOL", "string": "BYTES",
-    **{name: name.upper() for name in NUMPY_DTYPES if "int" in name},
-}  # fmt: skip
 VALUES: dict[str, list[Any]] = {
     "float16": [0.5, -2, 65504, 0.1],
     "float32": [0.1, -3.5, 3e38, 0],
@@ -211,17 +208,3 @@ def test_the_length_of_the_json_is_that_of_the_unpacked_one(octet: Octet, encodi
     body = pack(HEADER + ROW.tobytes())
     sent = request(body, PATH, f"{LENGTH}: {len(HEADER)}", f"content-encoding: {encoding}")
     assert outputs(octet.connect().ask(sent)) == Y
-
-
-@pytest.mark.parametrize(("encoding", "unpack"), [("gzip", gzip.decompress), ("deflate", zlib.decompress)])
-def test_large_answers_are_packed_for_who_takes_them(octet: Octet, encoding: str, unpack: Any) -> None:
-    x = np.ones((100, 2), np.float32)
-    accept = f"accept-encoding: {encoding}"
-    for binary in (False, True):
-        document = {"inputs": [tensor(x, "float32", data=[1] * 200)], "parameters": {"binary_data_output": binary}}
-        packed, plain = infer(octet, "linear", document, None, accept), infer(octet, "linear", document)
-        assert packed.headers["content-encoding"] == encoding
-        assert packed.headers.get(LENGTH) == plain.headers.get(LENGTH)
-        assert unpack(packed.body) == plain.body
-        assert "content-encoding" not in plain.headers
-    assert "content-encoding" not in infer(octet, "linear", {"inputs": []}, None, accept).headers

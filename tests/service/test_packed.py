@@ -7,20 +7,13 @@ from typing import Any
 
 import pytest
 
+from tests.service.infer_cases import BINARY_OUT, INFER, LENGTH, WIDE
 from tests.service.packed_cases import GZIP, MANY, ODD_INPUTS
 from tests.service.process import Octet, alive
 from tests.service.wire import PREDICT, Answer, request
 
-INFER = "/v2/models/double/infer"
-WIDE = {"inputs": [{"name": "x", "shape": [200, 2], "datatype": "FP32", "data": [0.1] * 400}]}
 UNPACK = {"gzip": gzip.decompress, "deflate": zlib.decompress}
 DESCRIBES = {"content-length", "content-encoding", "date", "x-request-id", "server-timing"}
-
-
-@pytest.fixture(params=["fast", "asgi"])
-def door(request: pytest.FixtureRequest) -> Octet:
-    octet: Octet = request.getfixturevalue("server" if request.param == "fast" else "asgi_server")
-    return octet
 
 
 def ask(octet: Octet, body: object, path: str, *headers: str) -> Answer:
@@ -32,14 +25,13 @@ def described(answer: Answer) -> dict[str, str]:
     return {name: text for name, text in answer.headers.items() if name not in DESCRIBES}
 
 
-BINARY = json.dumps(WIDE | {"parameters": {"binary_data_output": True}}).encode()
-LENGTH = f"inference-header-content-length: {len(BINARY)}"
+BINARY = json.dumps(WIDE | BINARY_OUT).encode()
 
 
 @pytest.mark.parametrize("encoding", UNPACK)
 @pytest.mark.parametrize(
     ("body", "path", "headers"),
-    [(MANY, PREDICT, ()), (WIDE, INFER, ()), (BINARY, INFER, (LENGTH,))],
+    [(MANY, PREDICT, ()), (WIDE, INFER, ()), (BINARY, INFER, (f"{LENGTH}: {len(BINARY)}",))],
     ids=["predict", "infer", "infer, raw tensors"],
 )
 def test_a_packed_answer_is_the_plain_one(

@@ -86,12 +86,9 @@ def test_statistics_of_all_of_one_and_of_a_version(versions: Octet) -> None:
     assert named("digits/versions/1/") == [("Digits", "1")], "the name that was asked for"
 
 
-@pytest.mark.parametrize("door", ["server", "asgi_server"])
-def test_every_request_is_counted_once_whatever_its_protocol(door: str, request: pytest.FixtureRequest) -> None:
-    octet: Octet = request.getfixturevalue(door)
-
+def test_every_request_is_counted_once_whatever_its_protocol(door: Octet) -> None:
     def counts() -> dict[str, int]:
-        (of_double,) = stats(octet, "double/")
+        (of_double,) = stats(door, "double/")
         durations = of_double.pop("inference_stats")
         assert durations["success"]["ns"] >= sum(
             durations[part]["ns"] for part in ("queue", "compute_input", "compute_infer", "compute_output")
@@ -106,12 +103,12 @@ def test_every_request_is_counted_once_whatever_its_protocol(door: str, request:
 
     before = counts()
     for _ in range(3):
-        assert octet.client.post("/v2/models/double/infer", json=V2_ROWS).status_code == 200
-        assert len(octet.rows("double", [[1, 2]] * 2)) == 2
-    assert octet.client.post("/v2/models/double/infer", json={"inputs": []}).status_code == 400
-    assert octet.predict("double", {}).status_code == 400
-    assert octet.predict("nobody", {}).status_code == 404
-    assert octet.rows("double/versions/1.2.3", [[0, 0]] * 40)
+        assert door.client.post("/v2/models/double/infer", json=V2_ROWS).status_code == 200
+        assert len(door.rows("double", [[1, 2]] * 2)) == 2
+    assert door.client.post("/v2/models/double/infer", json={"inputs": []}).status_code == 400
+    assert door.predict("double", {}).status_code == 400
+    assert door.predict("nobody", {}).status_code == 404
+    assert door.rows("double/versions/1.2.3", [[0, 0]] * 40)
     after = counts()
     last = after.pop("last_inference")
     assert last > 0
