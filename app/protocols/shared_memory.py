@@ -12,13 +12,12 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
-from pathlib import Path
 from typing import Any
 
 from app.errors import BodyTooLarge, Malformed, RegionNotFound, Unsupported
 from app.protocols.quoting import quoted
 
-_FOLDER = Path("/dev/shm")  # noqa: S108  where shm_open puts its files on Linux
+_FOLDER = b"/dev/shm/"  # where shm_open puts its files on Linux
 # As shm_open reads it: a name in one folder. What begins with `sem.` is a semaphore.
 _KEY = re.compile(r"/*((?!sem\.|\.\.?$)[^/\0]{1,255})")
 # A registration holds a file open, and 1024 open files is what a process usually gets.
@@ -162,7 +161,8 @@ def _open(name: str, key: str, end: int) -> int:
     if found is None:
         raise Malformed(f"region '{name}': key {quoted(key)} names no shared memory, expected a name as '/tensors'")
     try:
-        descriptor = os.open(_FOLDER / found[1], os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        # encoded here, since os.open takes some halves of surrogate pairs for bytes
+        descriptor = os.open(_FOLDER + found[1].encode(), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, UnicodeEncodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "half a surrogate pair"
         raise Malformed(f"region '{name}': shared memory '{found[1]}' cannot be opened: {why}") from None

@@ -223,6 +223,17 @@ def test_a_key_without_memory_is_refused(regions: Regions, key: str) -> None:
         regions.register("r", key, 0, 1)
 
 
+def test_a_file_whose_name_is_no_text_has_no_key(regions: Regions) -> None:
+    """Python would open `\\udc80` as the byte 80, and no page could tell of it."""
+    path = b"/dev/shm/octet-test-\x80"
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR))
+    try:
+        with pytest.raises(Malformed, match="half a surrogate pair"):
+            regions.register("r", "/octet-test-\udc80", 0, 1)
+    finally:
+        os.unlink(path)  # noqa: PTH108  a Path is text
+
+
 def test_what_is_no_plain_file_is_refused_without_waiting(regions: Regions, make: Make) -> None:
     folder, pipe, link, target = make(), make(), make(), make()
     for path in (folder, pipe, link):
