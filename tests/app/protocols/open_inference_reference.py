@@ -1,6 +1,5 @@
-"""A slow and obvious reader of infer requests: json, struct and one element after the other."""
+"""A slow and obvious reader of infer requests: struct and one element after the other."""
 
-import json
 import math
 import struct
 from typing import Any
@@ -8,35 +7,13 @@ from typing import Any
 import numpy as np
 
 from engines.signature import NUMPY_DTYPES, Signature, TensorSpec
-
-Array = np.ndarray[Any, Any]
+from tests.app.protocols.json_reference import Array, bits, element, is_text, need, read_whole, refuse, shape_of
 
 DATATYPES = {
     "float16": "FP16", "float32": "FP32", "float64": "FP64", "bfloat16": "BF16", "bool": "BOOL", "string": "BYTES",
     **{name: name.upper() for name in NUMPY_DTYPES if "int" in name},
 }  # fmt: skip
 _LEVELS = (1, 2, 3)
-
-
-class Refused(Exception):
-    """The reference takes no such request."""
-
-
-def refuse(*_: object) -> Any:
-    raise Refused
-
-
-def need(fact: object) -> None:
-    if not fact:
-        refuse()
-
-
-def finite(text: str) -> float:
-    return float(text) if math.isfinite(float(text)) else refuse()
-
-
-def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    return dict(pairs) if len(dict(pairs)) == len(pairs) else refuse()
 
 
 def is_whole(value: Any) -> bool:
@@ -49,11 +26,7 @@ def reference(signature: Signature, body: bytes, json_bytes: int | None) -> tupl
         return reference_of_raw(signature, body)
     need(json_bytes is None or json_bytes <= len(body))
     text, tail = body[:json_bytes], body[len(body) if json_bytes is None else json_bytes :]
-    try:
-        decoder = json.JSONDecoder(parse_float=finite, object_pairs_hook=unique)
-        document = decoder.decode(text.decode().removeprefix("\ufeff").replace("-NaN", "NaN"))
-    except (ValueError, RecursionError):
-        refuse()
+    document = read_whole(text)
     need(isinstance(document, dict) and isinstance(document.get("inputs"), list))
     own_id = document.get("id")
     need(own_id is None or (isinstance(own_id, str) and is_text(own_id)))
@@ -173,32 +146,6 @@ def from_json(spec: TensorSpec, shape: tuple[int, ...], data: Any) -> Array:
     return found.reshape(shape)
 
 
-def shape_of(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list):
-        return ()
-    shapes = {shape_of(child) for child in value}
-    return (len(value), *(shapes.pop() if shapes else ())) if len(shapes) < 2 else refuse()
-
-
-def element(value: Any, dtype: str) -> Any:
-    if dtype == "string":
-        return value if isinstance(value, str) and is_text(value) else refuse()
-    if dtype == "bool":
-        return value if isinstance(value, bool) else refuse()
-    need(isinstance(value, int | float) and not isinstance(value, bool))
-    if NUMPY_DTYPES[dtype].kind in "iu":
-        bounds = np.iinfo(NUMPY_DTYPES[dtype])
-        return value if isinstance(value, int) and bounds.min <= value <= bounds.max else refuse()
-    try:
-        return np.float64(float(value)).astype(NUMPY_DTYPES[dtype])
-    except OverflowError:
-        return refuse()
-
-
-def is_text(value: str) -> bool:
-    return not any("\ud800" <= c <= "\udfff" for c in value)
-
-
 FORMATS = {
     "float32": "<f", "float64": "<d", "float16": "<e", "bool": "<?", "int8": "<b", "uint8": "<B", "int16": "<h",
     "uint16": "<H", "int32": "<i", "uint32": "<I", "int64": "<q", "uint64": "<Q",
@@ -231,11 +178,3 @@ def from_bytes(spec: TensorSpec, shape: tuple[int, ...], tail: bytes, size: int)
             (found[index],) = struct.unpack(FORMATS[spec.dtype], one)
     need(not mine)
     return found.reshape(shape), rest
-
-
-def bits(arrays: dict[str, Array]) -> dict[str, tuple[Any, ...]]:
-    """Arrays so that they can be compared."""
-    return {
-        name: (a.dtype, a.shape, a.tolist() if a.dtype == object else np.ascontiguousarray(a).tobytes())
-        for name, a in sorted(arrays.items())
-    }

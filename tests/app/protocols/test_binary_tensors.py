@@ -12,7 +12,8 @@ from hypothesis.extra import numpy as npst
 from app.errors import Malformed, text_for
 from app.protocols.binary_tensors import check_size, raw, read, read_alone
 from engines.signature import NUMPY_DTYPES, TensorSpec
-from tests.app.protocols.open_inference_reference import Refused, from_bytes
+from tests.app.protocols.json_reference import Refused
+from tests.app.protocols.open_inference_reference import from_bytes
 
 Array = np.ndarray[Any, Any]
 TEXT = TensorSpec("t", "string", None)

@@ -1,7 +1,6 @@
 """TfServing.decode against a slow and obvious reader of the same words: bit for bit the same, or both refuse."""
 
 import json
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from app.errors import Malformed, text_for
 from app.protocols.codec import Decoded
 from app.protocols.tfserving import TfServing
 from engines.signature import NUMPY_DTYPES, Signature, TensorSpec
+from tests.app.protocols.json_reference import TOKENS, Array, Refused, bits, element, read_first, refuse, shape_of
 
 # The module says so once for its process; pytest begins every test with filters of its own.
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in cast:RuntimeWarning")
@@ -27,59 +27,9 @@ def decode(codec: TfServing, body: bytes) -> Decoded:
 # --- the reference
 
 
-class Refused(Exception):
-    """The reference takes no such body."""
-
-
-def refuse(*_: object) -> Any:
-    raise Refused
-
-
-def finite(text: str) -> float:
-    return float(text) if math.isfinite(float(text)) else refuse()
-
-
-def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    return dict(pairs) if len(dict(pairs)) == len(pairs) else refuse()
-
-
-TOKENS = {"NaN": math.nan, "-NaN": math.nan}
-TOKENS |= {"Infinity": math.inf, "-Infinity": -math.inf, "Inf": math.inf, "-Inf": -math.inf}
-
-
-class Reader(json.JSONDecoder):
-    """Python's JSON, value by value, where each may also be one of TOKENS."""
-
-    def __init__(self) -> None:
-        super().__init__(parse_float=finite, object_pairs_hook=unique)
-        self.parse_array = lambda start, _: json.decoder.JSONArray(start, self.scan_once)
-        self.parse_object = lambda start, strict, _, *hooks: json.decoder.JSONObject(
-            start, strict, self.scan_once, *hooks
-        )
-        self.plain = json.scanner.py_make_scanner(self)
-        self.scan_once = self.value
-
-    def value(self, text: str, at: int) -> tuple[Any, int]:
-        for token in TOKENS:
-            if text.startswith(token, at):
-                return TOKENS[token], at + len(token)
-        return self.plain(text, at)
-
-
-def read(body: bytes) -> Any:
-    """The value at the start, and nothing of what follows it."""
-    text = body.decode(errors="surrogateescape").removeprefix("\ufeff").lstrip(" \t\r\n")
-    try:
-        document, end = Reader().raw_decode(text)
-    except (ValueError, RecursionError):
-        return refuse()
-    is_utf8 = not any("\udc80" <= character <= "\udcff" for character in text[:end])
-    return document if is_utf8 else refuse()
-
-
-def reference(signature: Signature, body: bytes) -> tuple[str, dict[str, np.ndarray[Any, Any]]]:
+def reference(signature: Signature, body: bytes) -> tuple[str, dict[str, Array]]:
     """Form and arrays of a predict body. Raises Refused."""
-    document = read(body)
+    document = read_first(body)
     if not isinstance(document, dict) or len({"instances", "inputs"} & document.keys()) != 1:
         refuse()
     if document.get("signature_name", "") not in ("", "serving_default"):
@@ -115,14 +65,7 @@ def columns(document: dict[str, Any], names: list[str]) -> dict[str, Any]:
     return {names[0]: value} if len(names) == 1 else refuse()
 
 
-def shape_of(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list):
-        return ()
-    shapes = {shape_of(child) for child in value}
-    return (len(value), *(shapes.pop() if shapes else ())) if len(shapes) < 2 else refuse()
-
-
-def array(value: Any, spec: TensorSpec) -> np.ndarray[Any, Any]:
+def array(value: Any, spec: TensorSpec) -> Array:
     shape = shape_of(value)
     wanted = shape if spec.shape is None else spec.shape
     if len(shape) != len(wanted) or any(w not in (-1, s) for w, s in zip(wanted, shape, strict=True)):
@@ -132,27 +75,14 @@ def array(value: Any, spec: TensorSpec) -> np.ndarray[Any, Any]:
         node = value
         for place in index:
             node = node[place]
-        found[index] = element(node, spec.dtype)
+        found[index] = leaf(node, spec.dtype)
     return found
 
 
-def element(value: Any, dtype: str) -> Any:
-    if dtype == "string":
-        if isinstance(value, dict) and list(value) == ["b64"] and isinstance(value["b64"], str):
-            value = unpacked(value["b64"])
-        return value if isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value) else refuse()
-    if dtype == "bool":
-        return value if isinstance(value, bool) else refuse()
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        refuse()
-    if NUMPY_DTYPES[dtype].kind in "iu":
-        bounds = np.iinfo(NUMPY_DTYPES[dtype])
-        return value if isinstance(value, int) and bounds.min <= value <= bounds.max else refuse()
-    try:
-        with np.errstate(over="ignore"):
-            return np.float64(float(value)).astype(NUMPY_DTYPES[dtype])
-    except OverflowError:
-        return refuse()
+def leaf(value: Any, dtype: str) -> Any:
+    if dtype == "string" and isinstance(value, dict) and list(value) == ["b64"] and isinstance(value["b64"], str):
+        value = unpacked(value["b64"])
+    return element(value, dtype)
 
 
 def unpacked(text: str) -> str:
@@ -271,13 +201,6 @@ B64 = Signature((TensorSpec("b64", "float32", (-1, 2)),), (), 0)
 UNKNOWN = Signature((TensorSpec("x", "float32", None),), (), 0)
 
 # --- the comparison
-
-
-def bits(arrays: dict[str, np.ndarray[Any, Any]]) -> dict[str, tuple[Any, ...]]:
-    return {
-        name: (a.dtype, a.shape, a.tolist() if a.dtype == object else np.ascontiguousarray(a).tobytes())
-        for name, a in arrays.items()
-    }
 
 
 def outcome(decode: Callable[[], tuple[str, dict[str, Any]]]) -> Any:

@@ -8,21 +8,17 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as npst
 
 from app.errors import Malformed, Unsupported, text_for
 from app.protocols.codec import Decoded
 from app.protocols.generate import Generate
 from app.serving.request import NORMAL_PRIORITY
-from app.serving.servable import Identity
 from engines.signature import NUMPY_DTYPES, Signature, TensorSpec
-from tests.app.protocols.test_decoding import Reader, Refused, bits, element, refuse, shape_of
+from tests.app.protocols.json_reference import Refused, bits, element, read_whole, refuse, shape_of
+from tests.app.protocols.outputs import IDENTITY, Array, dtype_name, is_written, tensors
 
 # The module says so once for its process; pytest begins every test with filters of its own.
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in cast:RuntimeWarning")
-
-IDENTITY = Identity("m", "1.2.3", "fp32", "onnxruntime")
-Array = np.ndarray[Any, Any]
 
 
 def signature_of(**shapes: tuple[int, ...] | None) -> Signature:
@@ -38,19 +34,9 @@ def decode(body: bytes, signature: Signature) -> Decoded:
 # --- the reference
 
 
-def read(body: bytes) -> Any:
-    """The value that the body is."""
-    try:
-        text = body.decode().removeprefix("\ufeff").strip(" \t\r\n")
-        document, end = Reader().raw_decode(text)
-    except (ValueError, RecursionError):
-        return refuse()
-    return document if end == len(text) else refuse()
-
-
 def reference(signature: Signature, body: bytes) -> Any:
     """Id, arrays, rows, priority and time of a generate body. Raises Refused."""
-    document = read(body)
+    document = read_whole(body)
     if not isinstance(document, dict):
         refuse()
     names = [spec.name for spec in signature.inputs]
@@ -81,7 +67,7 @@ def array(value: Any, spec: TensorSpec) -> Array:
             refuse()
     found = np.empty(len(leaves), NUMPY_DTYPES[spec.dtype])
     for index, leaf in enumerate(leaves):
-        found[index] = refuse() if isinstance(leaf, dict) else element(leaf, spec.dtype)
+        found[index] = element(leaf, spec.dtype)
     return found.reshape(shape)
 
 
@@ -300,8 +286,7 @@ def test_elements_of_a_shape_without_a_free_dimension_are_counted() -> None:
 
 
 def codec_for(**outputs: Array) -> Generate:
-    names = {dtype: name for name, dtype in NUMPY_DTYPES.items()}
-    specs = tuple(TensorSpec(name, names[array.dtype], None) for name, array in outputs.items())
+    specs = tuple(TensorSpec(name, dtype_name(array), None) for name, array in outputs.items())
     return Generate(Signature((), specs, None), streams=False)
 
 
@@ -311,18 +296,6 @@ def answer(own_id: str | None = None, **outputs: Array) -> Any:
     return json.loads(encoded.body)
 
 
-@st.composite
-def tensors(draw: st.DrawFn) -> Array:
-    dtype = draw(st.sampled_from(["float32", "float64", "float16", "int8", "uint64", "bool", "string"]))
-    shape = draw(npst.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3))
-    if dtype != "string":
-        return draw(npst.arrays(NUMPY_DTYPES[dtype], shape))
-    array = np.empty(shape, object)
-    for index in np.ndindex(*shape):
-        array[index] = draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=5) | st.just("null"))
-    return array
-
-
 @given(tensors(), tensors(), st.none() | st.just("mine"))
 def test_outputs_are_flat_lists_and_a_single_element_stands_alone(one: Array, two: Array, own_id: str | None) -> None:
     found = answer(own_id, one=one, two=two)
@@ -330,18 +303,8 @@ def test_outputs_are_flat_lists_and_a_single_element_stands_alone(one: Array, tw
     assert list(found) == ["one", "two"]
     for value, array in zip(found.values(), (one, two), strict=True):
         assert isinstance(value, list) == (array.size != 1)
-        leaves = value if isinstance(value, list) else [value]
-        assert len(leaves) == array.size
-        for leaf, expected in zip(leaves, array.ravel().tolist(), strict=True):
-            assert type(leaf) is type(expected)
-            assert (
-                (leaf == expected or math.isnan(expected)) if array.dtype.kind != "f" else same(leaf, expected, array)
-            )
-
-
-def same(leaf: float, expected: float, array: Array) -> bool:
-    """In the array's own precision, whose shortest text is written."""
-    return bool(array.dtype.type(leaf) == expected) or (math.isnan(leaf) and math.isnan(expected))
+        assert np.ndim(value) < 2
+        assert is_written(value, array)
 
 
 def test_the_memory_layout_does_not_show() -> None:

@@ -1,38 +1,29 @@
 """What OpenInference.encode writes, read back as a client reads it: the standard library and struct."""
 
 import json
-import math
 import struct
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as npst
 
 from app.protocols.codec import Encoded
 from app.protocols.open_inference import Form, OpenInference
 from app.protocols.open_inference_parameters import AskedOutput
 from app.protocols.shared_memory import Regions
-from app.serving.servable import Identity
 from engines.signature import NUMPY_DTYPES, Signature, TensorSpec
 from tests.app.protocols.open_inference_reference import DATATYPES, from_bytes
+from tests.app.protocols.outputs import IDENTITY, Array, comparable, dtype_name, from_json, tensors
 
-IDENTITY = Identity("m", "1.2.3", "fp32", "onnxruntime")
 AS_JSON = b"content-type: application/json\r\n"
-Array = np.ndarray[Any, Any]
 
 
 def answer(outputs: dict[str, Array], *asked: AskedOutput, request_id: str | None = None) -> Encoded:
     specs = tuple(TensorSpec(name, dtype_name(array), None) for name, array in outputs.items())
     codec = OpenInference(Signature((), specs, 0), Regions(enabled=False))
     return codec.encode(outputs, Form(request_id, asked), IDENTITY)
-
-
-def dtype_name(array: Array) -> str:
-    return next(name for name, dtype in NUMPY_DTYPES.items() if dtype == array.dtype)
 
 
 def split(encoded: Encoded) -> tuple[Any, bytes]:
@@ -56,8 +47,7 @@ def read_back(encoded: Encoded, dtypes: dict[str, str]) -> dict[str, Array]:
         if "data" in entry:
             assert set(entry) == {"name", "shape", "datatype", "data"}, "parameters are for raw bytes"
             assert not any(isinstance(value, list) for value in entry["data"])
-            wide = np.float64 if NUMPY_DTYPES[dtype].kind in "fV" else NUMPY_DTYPES[dtype]
-            found[entry["name"]] = np.array(entry["data"], wide).astype(NUMPY_DTYPES[dtype]).reshape(shape)
+            found[entry["name"]] = from_json(entry["data"], dtype, shape)
         else:
             assert set(entry) == {"name", "shape", "datatype", "parameters"}
             assert set(entry["parameters"]) == {"binary_data_size"}
@@ -67,31 +57,12 @@ def read_back(encoded: Encoded, dtypes: dict[str, str]) -> dict[str, Array]:
     return found
 
 
-def comparable(array: Array) -> Any:
-    """Bits, where every NaN is the one that JSON can name."""
-    if array.dtype.kind == "O":
-        return array.tolist()
-    if array.dtype.kind in "fV":
-        array = np.where(np.isnan(array), np.array(math.nan, array.dtype), array)
-    return array.tobytes()
+def laid_out(array: Array) -> st.SearchStrategy[Array]:
+    """The array, or a view with its elements in another order."""
+    return st.sampled_from([array, array.T, array[::-1] if array.ndim else array, np.asfortranarray(array)])
 
 
-@st.composite
-def tensors(draw: st.DrawFn) -> Array:
-    name = draw(st.sampled_from(sorted(NUMPY_DTYPES)))
-    shape = draw(npst.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3))
-    if name == "string":
-        array = np.empty(shape, object)
-        for index in np.ndindex(*shape):
-            array[index] = draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=5) | st.just("null"))
-        return array
-    if name == "bfloat16":
-        return draw(npst.arrays(np.uint16, shape)).view(ml_dtypes.bfloat16)
-    array = draw(npst.arrays(NUMPY_DTYPES[name], shape))
-    return draw(st.sampled_from([array, array.T, array[::-1] if array.ndim else array, np.asfortranarray(array)]))
-
-
-@given(st.lists(tensors(), min_size=1, max_size=3), st.data())
+@given(st.lists(tensors().flatmap(laid_out), min_size=1, max_size=3), st.data())
 def test_every_output_is_read_back_in_the_order_asked(arrays: list[Array], data: st.DataObject) -> None:
     outputs = dict(zip(["y", "null", "z"], arrays, strict=False))
     names = data.draw(st.lists(st.sampled_from(list(outputs)), min_size=1, unique=True))

@@ -14,7 +14,8 @@ from app.protocols.codec import Decoded
 from app.protocols.open_inference import OpenInference
 from app.protocols.shared_memory import Regions
 from engines.signature import NUMPY_DTYPES, Signature, TensorSpec
-from tests.app.protocols.open_inference_reference import DATATYPES, Refused, bits, reference
+from tests.app.protocols.json_reference import Refused, bits
+from tests.app.protocols.open_inference_reference import DATATYPES, reference
 from tests.app.protocols.open_inference_requests import OUTPUTS, Request, requests, signatures
 
 # The module says so once for its process; pytest begins every test with filters of its own.
