@@ -208,8 +208,11 @@ def _text_or_b64(value: Any, spec: TensorSpec, path: Sequence[int]) -> str:
         return _text(value, spec, path)
     if not (isinstance(value, dict) and value.keys() == {"b64"} and isinstance(value["b64"], str)):
         raise Malformed(f'input {_place(spec, path)}: expected a string or {{"b64": "..."}}, got {told(value)}')
+    packed = value["b64"]
+    if not packed.endswith("="):  # padding may be left out; where there is some, it must be right, as in absl
+        packed += "=" * (-len(packed) % 4)
     try:
-        return base64.b64decode(value["b64"], validate=True).decode()
+        return base64.b64decode(packed, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError, ValueError):
         raise Malformed(f"input {_place(spec, path)}: 'b64' is not base64 of UTF-8 text") from None
 

@@ -88,7 +88,8 @@ def leaf(value: Any, dtype: str) -> Any:
 def unpacked(text: str) -> str:
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
     digits = text.rstrip("=")
-    if len(text) % 4 or len(text) - len(digits) > 2 or any(c not in alphabet for c in digits):
+    is_right = text == digits or (len(text) % 4 == 0 and len(text) - len(digits) < 3)
+    if not is_right or len(digits) % 4 == 1 or any(c not in alphabet for c in digits):
         refuse()
     bits = "".join(f"{alphabet.index(c):06b}" for c in digits)
     try:
@@ -108,7 +109,8 @@ WRONG = ["nan", "inf", "+Inf", "--Inf", "- Inf", "Infinit", "Inf1", "1Inf", "01"
 STRINGS = [
     '"a"', '""', '"é😀"', r'"\u00e9"', r'"\ud83d\ude00"', r'"\ud800"', '"[[["', r'"\n\u0000"', '"1"', '"\t"',
     '{"b64":"aGk="}', '{"b64":"w6k="}', '{"b64":"/w=="}', '{"b64":"a"}', '{"b64":"a===" }', '{"b64":"aGk=\\n"}',
-    '"Inf"', r'"\"-NaN"', '{"b64":5}', '{"b64":"aGk=","x":1}', '{"b64":"é==="}', '{"b64":""}', '{"b64":"aGl="}',
+    '{"b64":"aGk"}', '"Inf"', r'"\"-NaN"', '{"b64":5}', '{"b64":"aGk=","x":1}', '{"b64":"é==="}', '{"b64":""}',
+    '{"b64":"aGl="}',
 ]  # fmt: skip
 ANY = [*INTEGERS, *LARGE, *HUGE, *FLOATS, *WORDS, *WRONG, *STRINGS, "[]", "[1]", "[[]]"]
 

@@ -197,6 +197,7 @@ def test_a_string_is_text_or_base64_wherever_it_stands(predict: Predict) -> None
     answer = [["a", "b"], ["", "\0"]]
     for body in ({"instances": nested}, {"inputs": nested}, {"inputs": {"x": nested}}):
         assert next(iter(predict("text_matrix", body).values())) == answer
+    assert predict("string", {"instances": [{"b64": "aGk"}, {"b64": "YQ"}]}) == {"predictions": ["hi", "a"]}, "unpadded"
 
 
 @pytest.mark.parametrize(
@@ -205,7 +206,8 @@ def test_a_string_is_text_or_base64_wherever_it_stands(predict: Predict) -> None
         {"b64": 5},
         {"b64": "YQ==", "more": 1},
         {"b64": "%%%%"},
-        {"b64": "YQ"},
+        {"b64": "YQ="},
+        {"b64": "Y"},
         {"b64": "YQ==\n"},
         {"b64": None},
         {"b64": "/w=="},
