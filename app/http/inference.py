@@ -29,7 +29,7 @@ from app.http.response import OK, Response, error_response
 from app.lifespan import Service
 from app.protocols.codec import Decoded, Encoded
 from app.protocols.triton_trace import timestamps
-from app.serving.request import Outcome, Request
+from app.serving.request import NORMAL_PRIORITY, Outcome, Request
 from app.serving.servable import Servable
 
 T = TypeVar("T")
@@ -224,7 +224,9 @@ class Call:
         deadline = self._deadline
         if decoded.timeout_seconds is not None:
             deadline = min(deadline, self._started + decoded.timeout_seconds)
-        request = Request(decoded.inputs, rows, decoded.group, now, deadline, self._settled, decoded.priority)
+        request = Request(decoded.inputs, rows, decoded.group, now, deadline, self._settled)
+        if decoded.priority != NORMAL_PRIORITY:
+            request.prioritise(decoded.priority)
         self.servable.submit(request)
         self._request = request
 
@@ -239,18 +241,23 @@ class Call:
         except Exception as error:  # noqa: BLE001  every error becomes an answer
             self._refuse(error)
             return
-        encoding = self._head.encoding
-        if encoding is None or len(encoded.body) < LEAST_PACKED_BYTES or not self._target.route.packs:
+        if self._head.encoding is None:
             self._answer(request, encoded)
         else:
-            loop = asyncio.get_running_loop()
-            packed = loop.run_in_executor(None, pack, encoded.body, encoding)
-            self._wait_for(packed, lambda future: self._packed(request, encoded.lines, encoding, future))
+            self._pack(request, encoded, self._head.encoding)
+
+    def _pack(self, request: Request, encoded: Encoded, encoding: bytes) -> None:
+        lines, body = encoded
+        if len(body) < LEAST_PACKED_BYTES or not self._target.route.packs:
+            self._answer(request, encoded)
+            return
+        packed = asyncio.get_running_loop().run_in_executor(None, pack, body, encoding)
+        self._wait_for(packed, lambda future: self._packed(request, lines, encoding, future))
 
     def _packed(self, request: Request, lines: bytes, encoding: bytes, future: "asyncio.Future[bytes]") -> None:
         if self.response is not None or future.cancelled():
             return
-        self._answer(request, Encoded(b"%bcontent-encoding: %b\r\n" % (lines, encoding), future.result()))
+        self._answer(request, (b"%bcontent-encoding: %b\r\n" % (lines, encoding), future.result()))
 
     def _answer(self, request: Request, encoded: Encoded) -> None:
         assert self.servable is not None

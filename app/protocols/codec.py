@@ -26,11 +26,8 @@ class Decoded(NamedTuple):
     """Level in the queue, see `serving.request`."""
 
 
-class Encoded(NamedTuple):
-    """The body of an answer, and the header lines that describe it."""
-
-    lines: bytes
-    body: bytes
+Encoded = tuple[bytes, bytes]
+"""The header lines that describe the body of an answer, and the body."""
 
 
 JSON = b"content-type: application/json\r\n"

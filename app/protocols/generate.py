@@ -70,7 +70,7 @@ class Generate:
         text = dumps(about | {name: jsonable(_elements(array)) for name, array in outputs.items()})
         if b"null" in text:  # a value that is not finite, or a text with this word
             text = dumps(about | {name: with_tokens(_elements(array)) for name, array in outputs.items()})
-        return Encoded(_EVENTS, b"data: %b\n\n" % text) if self._streams else Encoded(JSON, text)
+        return (_EVENTS, b"data: %b\n\n" % text) if self._streams else (JSON, text)
 
     def _flat(self, document: dict[str, Any]) -> dict[str, Any]:
         """All keys in one object: what stands under `parameters` means the same as beside it."""

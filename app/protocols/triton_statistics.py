@@ -47,8 +47,8 @@ def _of_servable(servable: Servable) -> dict[str, Any]:
 
 def _inference_stats(tally: Tally) -> dict[str, Any]:
     """A successful request waits in the queue for no time at least, so all of these but `fail` count it."""
-    success = tally.requests[_OK]
-    failed = tally.requests.total() - success
+    success = tally.requests.get(_OK, 0)
+    failed = sum(tally.requests.values()) - success
     seconds = tally.duration.total - tally.failed_seconds
     queue, compute = tally.queue.total, tally.compute.total
     return {

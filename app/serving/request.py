@@ -47,15 +47,14 @@ class Request:
         arrived: float,
         deadline: float,
         answer: Answer,
-        priority: int = NORMAL_PRIORITY,
     ) -> None:
         self.inputs = inputs
         self.rows = rows
         """Length along the batch axis; 1 for a model that is served unbatched."""
         self.group = group
         """Requests of one group can share a batch: the shapes behind the batch axis."""
-        self.priority = priority
-        self.lane = group if priority == NORMAL_PRIORITY else (priority, group)  # a number is part of no group
+        self.priority = NORMAL_PRIORITY
+        self.lane = group
         """Where it waits: levels of one group do not mix, so that no urgent request waits in a batch of others."""
         self.arrived = arrived
         self.deadline = deadline
@@ -65,6 +64,11 @@ class Request:
         """How many rows the batcher has given to batches; below `rows` only while a large request is split."""
         self._parts: dict[int, Outputs] | None = None
         self._answer: Answer | None = answer
+
+    def prioritise(self, level: int) -> None:
+        """Put it on another level than the normal one; before it is submitted."""
+        self.priority = level
+        self.lane = level, self.group  # a number is part of no group, so this is the lane of no other
 
     @property
     def settled(self) -> bool:

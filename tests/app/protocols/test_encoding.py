@@ -23,11 +23,11 @@ def gives(**outputs: Array) -> TfServing:
 
 
 def answer(form: str, **outputs: Array) -> Any:
-    return json.loads(gives(**outputs).encode(outputs, form, IDENTITY).body)
+    return json.loads(gives(**outputs).encode(outputs, form, IDENTITY)[1])
 
 
 def written(form: str, **outputs: Array) -> bytes:
-    return gives(**outputs).encode(outputs, form, IDENTITY).body
+    return gives(**outputs).encode(outputs, form, IDENTITY)[1]
 
 
 def is_nested(values: Any, array: Array) -> bool:

@@ -292,8 +292,8 @@ def codec_for(**outputs: Array) -> Generate:
 
 def answer(own_id: str | None = None, **outputs: Array) -> Any:
     encoded = codec_for(**outputs).encode(outputs, own_id, IDENTITY)
-    assert encoded.lines == b"content-type: application/json\r\n"
-    return json.loads(encoded.body)
+    assert encoded[0] == b"content-type: application/json\r\n"
+    return json.loads(encoded[1])
 
 
 @given(tensors(), tensors(), st.none() | st.just("mine"))
@@ -316,10 +316,10 @@ def test_the_memory_layout_does_not_show() -> None:
 
 def test_what_is_not_finite_is_a_bare_token_and_floats_are_short() -> None:
     outputs = {"y": np.array([0.2, np.nan, -np.inf], "float32"), "word": np.array(["null"], object)}
-    body = codec_for(**outputs).encode(outputs, None, IDENTITY).body
+    body = codec_for(**outputs).encode(outputs, None, IDENTITY)[1]
     assert body == b'{"model_name":"m","model_version":"1.2.3","y":[0.2,NaN,-Infinity],"word":"null"}'
     one = {"y": np.array([[np.inf]])}
-    assert codec_for(**one).encode(one, None, IDENTITY).body.endswith(b'"y":Infinity}')
+    assert codec_for(**one).encode(one, None, IDENTITY)[1].endswith(b'"y":Infinity}')
 
 
 def test_a_stream_is_one_event_with_the_same_document() -> None:
@@ -327,9 +327,9 @@ def test_a_stream_is_one_event_with_the_same_document() -> None:
     signature = Signature((), (TensorSpec("y", "string", (2,)),), None)
     plain = Generate(signature, streams=False).encode(outputs, "i", IDENTITY)
     event = Generate(signature, streams=True).encode(outputs, "i", IDENTITY)
-    assert event.lines == b"content-type: text/event-stream; charset=utf-8\r\n"
-    assert event.body == b"data: " + plain.body + b"\n\n"
-    assert event.body.splitlines() == [b"data: " + plain.body, b""]
+    assert event[0] == b"content-type: text/event-stream; charset=utf-8\r\n"
+    assert event[1] == b"data: " + plain.body + b"\n\n"
+    assert event[1].splitlines() == [b"data: " + plain.body, b""]
 
 
 @pytest.mark.parametrize("name", ["id", "model_name", "model_version"])

@@ -28,13 +28,13 @@ def answer(outputs: dict[str, Array], *asked: AskedOutput, request_id: str | Non
 
 def split(encoded: Encoded) -> tuple[Any, bytes]:
     """The JSON and the raw tensors, as the header lines tell them apart."""
-    lines = dict(line.split(": ") for line in encoded.lines.decode().strip().split("\r\n"))
+    lines = dict(line.split(": ") for line in encoded[0].decode().strip().split("\r\n"))
     if lines == {"content-type": "application/json"}:
-        return json.loads(encoded.body), b""
+        return json.loads(encoded[1]), b""
     length = int(lines.pop("inference-header-content-length"))
     assert lines == {"content-type": "application/octet-stream"}
-    assert length < len(encoded.body)
-    return json.loads(encoded.body[:length]), encoded.body[length:]
+    assert length < len(encoded[1])
+    return json.loads(encoded[1][:length]), encoded[1][length:]
 
 
 def read_back(encoded: Encoded, dtypes: dict[str, str]) -> dict[str, Array]:
@@ -93,8 +93,8 @@ def test_raw_tensors_follow_the_json_in_its_order() -> None:
         b'{"name":"n","shape":[1],"datatype":"INT64","data":[7]},'
         b'{"name":"y","shape":[2],"datatype":"FP32","parameters":{"binary_data_size":8}}]}'
     )
-    assert encoded.body == head + b"\2\0\0\0" + "é".encode() + b"\0\0\0\0" + struct.pack("<ff", 1.5, -2)
-    assert encoded.lines == (
+    assert encoded[1] == head + b"\2\0\0\0" + "é".encode() + b"\0\0\0\0" + struct.pack("<ff", 1.5, -2)
+    assert encoded[0] == (
         b"content-type: application/octet-stream\r\ninference-header-content-length: %d\r\n" % len(head)
     )
 
@@ -102,8 +102,8 @@ def test_raw_tensors_follow_the_json_in_its_order() -> None:
 def test_raw_tensors_without_a_byte_are_an_answer_in_json() -> None:
     outputs = {"y": np.empty((0, 3), "float32"), "t": np.empty((2, 0), object)}
     encoded = answer(outputs, AskedOutput("y", binary=True), AskedOutput("t", binary=True))
-    assert encoded.lines == AS_JSON
-    assert [entry["parameters"] for entry in json.loads(encoded.body)["outputs"]] == [{"binary_data_size": 0}] * 2
+    assert encoded[0] == AS_JSON
+    assert [entry["parameters"] for entry in json.loads(encoded[1])["outputs"]] == [{"binary_data_size": 0}] * 2
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "bfloat16"])
@@ -111,9 +111,9 @@ def test_what_is_not_finite_is_a_bare_token(dtype: str) -> None:
     odd = np.array([[np.nan, np.inf], [-np.inf, 1.5]]).astype(NUMPY_DTYPES[dtype])
     outputs = {"y": odd, "t": np.array(["null", 'a"null'], object), "n": np.array([1, 2], "int8")}
     encoded = answer(outputs, AskedOutput("t"), AskedOutput("y"), AskedOutput("n"))
-    assert b'"data":[NaN,Infinity,-Infinity,1.5]' in encoded.body
-    assert b'"data":["null","a\\"null"]' in encoded.body
-    assert b'"data":[1,2]' in encoded.body
+    assert b'"data":[NaN,Infinity,-Infinity,1.5]' in encoded[1]
+    assert b'"data":["null","a\\"null"]' in encoded[1]
+    assert b'"data":[1,2]' in encoded[1]
 
 
 def test_classes_are_texts_in_either_form() -> None:

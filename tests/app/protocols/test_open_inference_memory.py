@@ -93,8 +93,8 @@ def test_outputs_are_written_and_not_sent(codec: OpenInference, memory: SharedMe
     form = decode(codec, body(at("tensors", 16, 8), at("tensors", 10, 100), *asked)).form
     outputs = {"y": X + 1, "u": np.array(["é", ""], object), "z": np.array([[7], [8]])}
     encoded = codec.encode(outputs, form, IDENTITY)
-    assert encoded.lines == b"content-type: application/json\r\n"
-    assert json.loads(encoded.body)["outputs"] == [
+    assert encoded[0] == b"content-type: application/json\r\n"
+    assert json.loads(encoded[1])["outputs"] == [
         {"name": "u", "shape": [2], "datatype": "BYTES"},
         {"name": "z", "shape": [2, 1], "datatype": "INT64", "data": [7, 8]},
         {"name": "y", "shape": [2, 2], "datatype": "FP32"},

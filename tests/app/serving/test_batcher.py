@@ -20,7 +20,9 @@ Place = tuple[int, object]
 def request(
     rows: int = 1, group: str = "a", arrived: float = 0.0, deadline: float = inf, priority: int = NORMAL_PRIORITY
 ) -> Request:
-    return Request({}, rows, group, arrived, deadline, no_answer, priority)
+    made = Request({}, rows, group, arrived, deadline, no_answer)
+    made.prioritise(priority)
+    return made
 
 
 def no_answer(request: Request, outcome: Outcome) -> None:
