@@ -328,8 +328,8 @@ def test_a_stream_is_one_event_with_the_same_document() -> None:
     plain = Generate(signature, streams=False).encode(outputs, "i", IDENTITY)
     event = Generate(signature, streams=True).encode(outputs, "i", IDENTITY)
     assert event[0] == b"content-type: text/event-stream; charset=utf-8\r\n"
-    assert event[1] == b"data: " + plain.body + b"\n\n"
-    assert event[1].splitlines() == [b"data: " + plain.body, b""]
+    assert event[1] == b"data: " + plain[1] + b"\n\n"
+    assert event[1].splitlines() == [b"data: " + plain[1], b""]
 
 
 @pytest.mark.parametrize("name", ["id", "model_name", "model_version"])
