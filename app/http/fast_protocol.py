@@ -64,6 +64,8 @@ class FastProtocol(HttpToolsProtocol):
         """The call whose body is being read."""
         self._held: tuple[RequestResponseCycle, Any] | None = None
         """An ASGI request that came while calls were in line."""
+        self._asgi_running: RequestResponseCycle | None = None
+        """The ASGI request that was started last; `cycle` is the one that came last."""
         self._body_timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
@@ -225,7 +227,7 @@ class FastProtocol(HttpToolsProtocol):
     def _line_is_empty(self) -> None:
         if self._held is not None:
             held, self._held = self._held, None
-            super()._start_asgi_task(*held)
+            self._start_asgi_task(*held)
         elif self._broken_by is not None:
             self._send_broken(self._broken_by)
         else:
@@ -246,6 +248,7 @@ class FastProtocol(HttpToolsProtocol):
             self._held = (cycle, app)
             self.flow.pause_reading()
         else:
+            self._asgi_running = cycle
             super()._start_asgi_task(cycle, app)
 
     def _close_after(self, call: Call) -> None:
@@ -333,4 +336,7 @@ class FastProtocol(HttpToolsProtocol):
                 timer.cancel()
         for call, _ in line:
             call.cancel()
+        if self._asgi_running is not None:  # uvicorn tells only the one that came last
+            self._asgi_running.disconnected = True
+            self._asgi_running.message_event.set()
         super().connection_lost(exc)

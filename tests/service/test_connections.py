@@ -230,6 +230,19 @@ def test_a_client_that_vanishes_while_it_waits_leaves_the_queue(serve: Serve) ->
         assert neighbour.answer().json() == {"predictions": [9]}
 
 
+def test_nothing_is_written_to_a_client_that_vanished_while_others_wait_in_its_line(serve: Serve) -> None:
+    """The framework's first request is started when the call before it is answered, and is not the last that came.
+
+    A server that logged a traceback does not end cleanly.
+    """
+    octet = serve("--max-batch-rows", "1")
+    with octet.connect() as running, octet.connect() as behind:
+        keep_busy(octet, running, 1000)
+        octet.connect().send(lasting(20) + LIVE + LIVE).vanish()
+        octet.connect().send(LIVE + LIVE + lasting(20) + LIVE + LIVE).vanish()
+        assert alive(behind).ask(lasting(21)).status == 200, "those before it in the queue are answered by now"
+
+
 def test_an_offer_to_change_the_protocol_never_turns_a_body_into_a_request(server: Octet) -> None:
     """Where the offer cannot be passed over (its head came in pieces), nothing after it is read."""
     inner = rows(7)
