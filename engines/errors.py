@@ -19,3 +19,11 @@ class InputRefused(EngineError):
 
 class RunError(EngineError):
     """The engine failed while running: not the caller's fault."""
+
+
+class QuantizeError(EngineError):
+    """A variant cannot be made, or not be measured; the message says what to do."""
+
+
+class DataError(EngineError):
+    """Rows to calibrate or to evaluate with cannot be read, or do not fit the signature."""

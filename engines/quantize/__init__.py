@@ -1,0 +1,1 @@
+"""From an FP32 model to its low-precision variants: make, measure, judge."""

@@ -1,0 +1,70 @@
+"""How a variant is made from the source: one protocol, a file a recipe.
+
+A recipe is data and one function, and runs in a process of its own (`apart.py`): it may crash, need much memory, or
+libraries that clash with those of serving.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from engines.quantize.rows import Rows
+from engines.signature import Signature
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share that is done, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The FP32 model that a recipe starts from: an ONNX file with its external data beside it."""
+
+    path: Path
+    signature: Signature
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run may ask of every recipe."""
+
+    exclude: tuple[str, ...] = ()
+    """Names of ONNX nodes that stay as they are."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Files of a variant, in the folder that the recipe was given. The caller owns them."""
+
+    main: Path
+    """The one that the engine opens."""
+    external: Mapping[str, Path] = field(default_factory=dict)
+    """Further files, under the names by which the main one refers to them."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What was done: method, calibration, options, versions of the libraries. JSON values."""
+
+
+class Recipe(Protocol):
+    """One way to make a variant. Its instances are values: the same name always means the same options."""
+
+    name: str
+    """The variant's name in the store: `int8`, `int8-entropy`, `int4-weight`, `int8-openvino` ..."""
+    engine: str
+    """Which engine runs it: `onnxruntime`, `openvino`, `litert`."""
+    summary: str
+    """One line for tables and help."""
+    needs: tuple[str, ...]
+    """Modules beyond those of serving, that must be importable."""
+    calibrates: bool
+    """Whether it reads calibration rows."""
+    is_candidate: bool
+    """Whether it is tried when none is named."""
+
+    def refuses(self, source: Source) -> str | None:
+        """Why it cannot or need not be tried on this model (`no MatMul with constant weights`), or None."""
+        ...
+
+    def make(self, source: Source, rows: Rows | None, folder: Path, options: Options, progress: Progress) -> Made:
+        """Make the variant in `folder`. Raises QuantizeError, saying what to do."""
+        ...
