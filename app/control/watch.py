@@ -102,7 +102,7 @@ class Watch:
         if by_default in self._failures:
             failure = self._failures[by_default]
             raise LoadFailed(f"model '{served.name}' version {by_default.version} could not be loaded: {failure}")
-        served.select(None, None)
+        served.select()
 
     async def unload(self, name: str) -> None:
         """Serve nothing of the model until it is loaded or the server starts anew; return when it is drained and freed.

@@ -17,17 +17,17 @@ class Head(NamedTuple):
 
     request_id: bytes | None
     """The client's own id, None where it sent none."""
-    length_bytes: int | None
+    length_bytes: int | None = None
     """Content-Length; None for a chunked body."""
-    window: int | None
+    window: int | None = None
     """How to unpack the body, see `body.unpack`; None where it comes as it is."""
-    timeout_seconds: float | None
+    timeout_seconds: float | None = None
     """Time the client allows, None where it does not say."""
-    json_bytes: int | None
+    json_bytes: int | None = None
     """How much of the body is JSON (Inference-Header-Content-Length), None where it does not say."""
-    encoding: bytes | None
+    encoding: bytes | None = None
     """How to pack the answer, see `body.pack`; None to send it as it is."""
-    fault: OctetError | None
+    fault: OctetError | None = None
     """Why the request cannot be taken up: UnsupportedEncoding or Malformed."""
 
 
@@ -46,9 +46,9 @@ def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
         seconds = None if timeout is None else _seconds(timeout)
         json_bytes = None if json_length is None else _bytes(json_length)
     except OctetError as fault:
-        return Head(request_id, None, None, None, None, None, fault)
+        return Head(request_id, fault=fault)
     encoding = encoding_for(accepted) if accepted else None
-    return Head(request_id, None if length is None else int(length), window, seconds, json_bytes, encoding, None)
+    return Head(request_id, None if length is None else int(length), window, seconds, json_bytes, encoding)
 
 
 def _bytes(length: bytes) -> int:

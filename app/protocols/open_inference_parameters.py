@@ -19,7 +19,6 @@ INPUT_PARAMETERS = ("binary_data_size", "shared_memory_region", "shared_memory_b
 """Those of an input that mean something."""
 
 _MICROSECONDS = 1_000_000
-_LEAST_ABOVE = 2**64
 
 
 class Place(NamedTuple):
@@ -94,7 +93,7 @@ def whole(parameters: Parameters, name: str, where: str, least: int = 0) -> int 
     value = parameters.get(name)
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < _LEAST_ABOVE:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**64:
         raise Malformed(f"{where}: parameter '{name}' must be a whole number from {least} on, got {told(value)}")
     return value
 

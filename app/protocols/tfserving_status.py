@@ -24,7 +24,7 @@ _DTYPES = {
 }  # fmt: skip
 
 
-def status(model: ServedModel, version: str | None, label: str | None) -> dict[str, Any]:
+def status(model: ServedModel, version: str | None = None, label: str | None = None) -> dict[str, Any]:
     """Every version of the model, newest first, or the one that is named, loaded or not.
 
     Raises as `tfserving_versions.select` where nothing is known of it.

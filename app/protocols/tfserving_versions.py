@@ -14,7 +14,7 @@ VERSION = r"[0-9]+(?:\.[0-9]+(?:\.[0-9]+(?:-[0-9A-Za-z.-]+)?)?)?"
 _MOST = 2**63 - 1  # its clients and it read an int64
 
 
-def select(model: ServedModel, version: str | None, label: str | None) -> Servable:
+def select(model: ServedModel, version: str | None = None, label: str | None = None) -> Servable:
     """The servable that a URL names. Raises Malformed for a number beyond int64, else as `ServedModel.select`.
 
     Version `0` means the default one where there is no 0.x.y: ovmsclient always names a version, 0 unless it is told.

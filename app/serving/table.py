@@ -54,7 +54,7 @@ class ServedModel:
         """Whether a request without a version is answered."""
         return self.default is not None
 
-    def select(self, version: str | None, label: str | None) -> Servable:
+    def select(self, version: str | None = None, label: str | None = None) -> Servable:
         """The servable that a request names. Raises ModelUnloaded, NotReady, LabelNotFound or ModelNotFound."""
         if self.unloaded:
             raise ModelUnloaded(
@@ -123,7 +123,7 @@ class Table:
 
     def select(self, name: str, version: str | None = None) -> Servable:
         """The servable for a request. Raises as `ServedModel.select`."""
-        return self.model(name).select(version, None)
+        return self.model(name).select(version)
 
     def model(self, name: str) -> ServedModel:
         """The model of that name. Raises ModelNotFound, or NotReady while the store was not looked at yet."""

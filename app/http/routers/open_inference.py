@@ -36,7 +36,7 @@ def open_inference_router(service: Service) -> APIRouter:
     @router.get("/v2/models/{model}/versions/{version}", summary="Versions of a model, tensors of one (V2)")
     async def metadata(model: str, version: str | None = None) -> dict[str, Any]:
         served = service.table.model(model)
-        return model_metadata(served, served.select(version, None))
+        return model_metadata(served, served.select(version))
 
     @router.get("/v2/models/{model}/ready", summary="The model can answer, else 503 (V2)")
     @router.get("/v2/models/{model}/versions/{version}/ready", summary="The version can answer, else 503 (V2)")

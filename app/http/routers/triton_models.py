@@ -20,7 +20,7 @@ def triton_models_router(service: Service) -> APIRouter:
     @router.get("/v2/models/{model}/stats", summary="What happened to the requests of a model (Triton)")
     async def model_statistics(model: str) -> dict[str, Any]:
         served = service.table.model(model)
-        served.select(None, None)  # raises where nothing of it answers
+        served.select()  # raises where nothing of it answers
         return statistics(served.versions.values())
 
     @router.get("/v2/models/{model}/versions/{version}/stats", summary="Of one version (Triton)")

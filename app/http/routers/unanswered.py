@@ -27,7 +27,7 @@ def unanswered_router(service: Service) -> APIRouter:
 
     @router.post("/v1/models/{model}:explain")
     async def explain(model: str) -> None:
-        name = select(service.table.model(model), None, None).identity.model
+        name = select(service.table.model(model)).identity.model
         raise Unsupported(f"model '{name}' has no explainer: POST to /v1/models/{name}:predict for its predictions")
 
     return router

@@ -23,7 +23,7 @@ def versions_router(service: Service) -> APIRouter:
         served = service.table.model(model)
         if not served.ready:
             response.status_code = 503
-        return status(served, None, None)
+        return status(served)
 
     @router.get("/v1/models/{model}/versions/{version}", summary="State of a version")
     @router.get("/v1/models/{model}/labels/{label}", summary="State of the version under a label")
@@ -39,6 +39,6 @@ def versions_router(service: Service) -> APIRouter:
     @router.post("/v1/store:refresh", summary="Look at the store now and answer when what changed is loaded")
     async def refresh() -> dict[str, Any]:
         await service.watch.refresh()
-        return {"models": [status(model, None, None) for model in service.table.models.values()]}
+        return {"models": [status(model) for model in service.table.models.values()]}
 
     return router
