@@ -59,7 +59,7 @@ class LoadFailed(OctetError):
 
 
 class QueueFull(OctetError):
-    """The queue holds as many rows as it may."""
+    """The queue holds as many rows as it may, or the server as many bytes of bodies that are not decoded yet."""
 
 
 class Draining(OctetError):

@@ -12,6 +12,7 @@ from importlib.metadata import version
 import structlog
 
 from app.control.watch import Watch
+from app.errors import QueueFull
 from app.logs import Levels
 from app.metrics import Metrics
 from app.protocols.codec import Codec, Decoded
@@ -24,6 +25,9 @@ from model_store.store import Store
 
 OPEN_ENGINES = {"onnxruntime": open_onnxruntime}
 """Engine name in a variant's manifest -> how such a variant is opened."""
+
+_MOST_HELD_BODIES = 4
+_LEAST_HELD_BYTES = 64 << 20
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
@@ -50,6 +54,8 @@ class Service:
         self.left_behind = False
         """Whether a load was still going on at the end, in a thread that cannot be stopped."""
         self._in_flight = 0
+        self._held_bytes = 0
+        self._most_held_bytes = max(_MOST_HELD_BODIES * self.max_body_bytes, _LEAST_HELD_BYTES)
         self._quiet = asyncio.Event()
         self._decoder = ThreadPoolExecutor(1, "octet-decoder")
         self._ids = itertools.count(1)
@@ -74,6 +80,19 @@ class Service:
         self._in_flight -= 1
         if self.draining and not self._in_flight:
             self._quiet.set()
+
+    def hold(self, size_bytes: int) -> None:
+        """So many bytes more of large bodies wait to be decoded; fewer where negative.
+
+        Raises QueueFull where there would be too many, and counts none then.
+        """
+        held_bytes = self._held_bytes + size_bytes
+        if size_bytes > 0 and held_bytes > self._most_held_bytes:
+            raise QueueFull(
+                f"large bodies fill the {self._most_held_bytes} bytes that there are for those not decoded yet: "
+                "try again, or send fewer rows a request"
+            )
+        self._held_bytes = held_bytes
 
     async def drain(self) -> None:
         """Be not ready, and wait for what is in flight, at most `drain_seconds`."""

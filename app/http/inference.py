@@ -14,12 +14,14 @@ from typing import Any, TypeVar
 
 from app.errors import (
     INTERNAL,
+    BodyTooLarge,
     Cancelled,
     DeadlineExceeded,
     Draining,
     LabelNotFound,
     Malformed,
     ModelNotFound,
+    QueueFull,
     rule_for,
 )
 from app.http.body import LEAST_PACKED_BYTES, pack, too_large, unpack
@@ -27,15 +29,13 @@ from app.http.head import Head
 from app.http.inference_routes import Target
 from app.http.response import OK, Response, error_response
 from app.lifespan import Service
-from app.protocols.codec import Decoded, Encoded
+from app.protocols.codec import SHORT_BYTES, Decoded, Encoded
 from app.protocols.triton_trace import timestamps
 from app.serving.request import NORMAL_PRIORITY, Outcome, Request
 from app.serving.servable import Servable
 
 T = TypeVar("T")
 
-# Exact decoding walks through every value in Python. Above this size it does so in a thread, which lets the loop go on.
-_LARGE_BYTES = 65_536
 _OK_HEAD = b"%b%bserver-timing: queue;dur=%.3f, compute;dur=%.3f\r\nx-request-id: %b\r\ncontent-length: %d\r\n"
 
 
@@ -50,6 +50,7 @@ class Call:
         "_deadline",
         "_form",
         "_head",
+        "_held_bytes",
         "_request",
         "_service",
         "_size_bytes",
@@ -69,6 +70,7 @@ class Call:
         self._answered = answered
         self._chunks: list[bytes] = []
         self._size_bytes = 0
+        self._held_bytes = 0
         self._request: Request | None = None
         self._apart: asyncio.Future[Any] | None = None
         self.servable: Servable | None = None
@@ -108,7 +110,7 @@ class Call:
         Only a short body, plain and of a known length, is worth the wait; `submit` looks at its form.
         """
         head, service = self._head, self._service
-        most = min(_LARGE_BYTES, service.max_body_bytes)
+        most = min(SHORT_BYTES, service.max_body_bytes)
         is_short = head.window is None and head.length_bytes is not None and head.length_bytes <= most
         if not is_short or service.draining or self._target.route.check_form is None:
             self._refuse(unknown)
@@ -121,12 +123,22 @@ class Call:
         if self.response is not None:
             return False
         self._size_bytes += len(chunk)
-        if self._size_bytes > self._service.max_body_bytes:
+        try:
+            if self._size_bytes > self._service.max_body_bytes:
+                raise too_large(self._service.max_body_bytes)
+            if self._size_bytes > SHORT_BYTES:
+                self._hold(self._size_bytes)
+        except (BodyTooLarge, QueueFull) as error:
             self._chunks.clear()
-            self._refuse(too_large(self._service.max_body_bytes))
+            self._refuse(error)
             return False
         self._chunks.append(chunk)
         return True
+
+    def _hold(self, size_bytes: int) -> None:
+        """Count the body, so long by now, among those that are kept until they are decoded. Raises QueueFull."""
+        self._service.hold(size_bytes - self._held_bytes)
+        self._held_bytes = size_bytes
 
     def finish(self) -> None:
         """The body is complete."""
@@ -177,8 +189,15 @@ class Call:
             return
         if (error := future.exception()) is not None:
             self._refuse(error)
+            return
+        body = future.result()
+        try:
+            if len(body) > SHORT_BYTES:
+                self._hold(len(body))
+        except QueueFull as full:
+            self._refuse(full)
         else:
-            self.submit(future.result())
+            self.submit(body)
 
     def submit(self, body: bytes) -> None:
         """Decode the whole plain body and hand the rows over: the servable owns and settles the request from here."""
@@ -190,10 +209,10 @@ class Call:
             decoded = self._codec.decode_quickly(body, json_bytes)
             if decoded is not None:
                 self._hand_over(decoded)
-            elif len(body) <= _LARGE_BYTES:
-                self._hand_over(self._codec.decode_exactly(body, json_bytes))
-            else:
+            elif self._codec.is_long(body):
                 self._wait_for(self._service.decode_apart(self._codec, body, json_bytes), self._decoded)
+            else:
+                self._hand_over(self._codec.decode_exactly(body, json_bytes))
         except Exception as error:  # noqa: BLE001  every error becomes an answer
             self._refuse(error)
 
@@ -218,6 +237,8 @@ class Call:
 
     def _hand_over(self, decoded: Decoded) -> None:
         assert self.servable is not None
+        if self._held_bytes:
+            self._hold(0)
         self._form = decoded.form
         now = time.perf_counter()
         rows = decoded.rows if self.servable.batched else 1
@@ -278,6 +299,8 @@ class Call:
         self._respond(Response(OK, head, body), request)
 
     def _refuse(self, error: BaseException) -> None:
+        if self._held_bytes:
+            self._hold(0)
         if self._apart is not None:
             self._apart.cancel()
         rule = rule_for(error)

@@ -34,6 +34,10 @@ JSON = b"content-type: application/json\r\n"
 """The header line of an answer in JSON. KServe's client wants the type exactly so, without a charset."""
 
 
+SHORT_BYTES = 65_536
+"""What is at most this long is decoded on the event loop, also where Python walks through every value."""
+
+
 class Codec(Protocol):
     """One wire format for one signature. Made once a servable, used for all its requests."""
 
@@ -46,6 +50,10 @@ class Codec(Protocol):
 
     def decode_exactly(self, body: bytes, json_bytes: int | None = None) -> Decoded:
         """Any request, in any thread. Raises Malformed, saying which input, what came and what was expected."""
+        ...
+
+    def is_long(self, body: bytes) -> bool:
+        """Whether `decode_exactly` may take so long that it belongs into a thread of its own."""
         ...
 
     def encode(self, outputs: Outputs, form: Any, identity: Identity) -> Encoded:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from app.errors import Malformed, Unsupported
-from app.protocols.codec import JSON, Decoded, Encoded, check_shape, gather
+from app.protocols.codec import JSON, SHORT_BYTES, Decoded, Encoded, check_shape, gather
 from app.protocols.json_answers import dumps, jsonable, with_tokens
 from app.protocols.json_exact import parse_whole, tensor
 from app.protocols.open_inference_header import request_id
@@ -61,6 +61,10 @@ class Generate:
         return gather(self._signature, inputs, own_id)._replace(
             timeout_seconds=asked.timeout_seconds, priority=asked.priority
         )
+
+    def is_long(self, body: bytes) -> bool:
+        """As every Codec."""
+        return len(body) > SHORT_BYTES
 
     def encode(self, outputs: Outputs, form: str | None, identity: Identity) -> Encoded:
         """Write the answer: the elements of each output in one list, a single one without it."""

@@ -13,10 +13,10 @@ import simdjson
 from app.errors import Malformed
 from app.protocols import binary_tensors
 from app.protocols.classification import classify
-from app.protocols.codec import JSON, Decoded, Encoded, check_shape, gather
+from app.protocols.codec import JSON, SHORT_BYTES, Decoded, Encoded, check_shape, gather
 from app.protocols.json_answers import dumps, jsonable, with_tokens
-from app.protocols.json_exact import parse
-from app.protocols.json_quick import NOT_NUMBERS, Numbers, count_lists, read_flat, read_numbers
+from app.protocols.json_exact import MOST_DIMENSIONS, parse
+from app.protocols.json_quick import NOT_NUMBERS, Numbers, count_lists, read_alone, read_flat, read_numbers
 from app.protocols.open_inference_header import Header, read_header
 from app.protocols.open_inference_metadata import DATATYPES
 from app.protocols.open_inference_parameters import (
@@ -39,9 +39,8 @@ _BINARY = b"content-type: application/octet-stream\r\ninference-header-content-l
 # Headers come from clients, so the memory of them is bounded; a model's clients use few.
 _MOST_KNOWN = 256
 _LONGEST_KNOWN_BYTES = 4096
-# Texts are read one by one in Python. Above this size that is no work for the event loop.
-_MOST_TEXT_BYTES = 65_536
-
+# Of an input, where clients put in their own.
+_MOST_PARAMETERS = 64
 
 AskedTexts = tuple[bytes | None, bytes | None]
 """The JSON of `parameters` and of `outputs`."""
@@ -67,6 +66,7 @@ class OpenInference:
         self._plain = Asked(all_outputs(signature, binary=False))
         self._numbers = _numbers(signature)
         self._datatypes = {spec.name: DATATYPES[spec.dtype] for spec in signature.outputs}
+        self._takes_texts = any(spec.dtype == "string" for spec in signature.inputs)
         self._parser = simdjson.Parser()
         # A client sends the same JSON before its raw tensors again and again, and asks for the same outputs in the
         # same way. What a text means depends on nothing but itself, so it is read once and then looked up.
@@ -99,6 +99,10 @@ class OpenInference:
             )
         return self._bound(read_header(body[:json_bytes], self._signature), body, json_bytes)
 
+    def is_long(self, body: bytes) -> bool:
+        """As every Codec. A short body may point at many texts in shared memory."""
+        return len(body) > SHORT_BYTES or (self._takes_texts and self._regions.largest_bytes > SHORT_BYTES)
+
     def encode(self, outputs: Outputs, form: Form, identity: Identity) -> Encoded:
         """Write the answer: JSON with flat lists, behind it the outputs asked for as raw bytes.
 
@@ -117,7 +121,7 @@ class OpenInference:
                     entry["data"] = with_tokens(entry["data"])
             text = dumps(document)
         body = b"".join((text, *tails)) if tails else text
-        return Encoded(_BINARY % len(text) if len(body) > len(text) else JSON, body)
+        return (_BINARY % len(text) if len(body) > len(text) else JSON), body
 
     def _entry(self, asked: AskedOutput, array: Array, tails: list[binary_tensors.Buffer]) -> dict[str, Any]:
         """What the JSON says of an output.
@@ -150,7 +154,7 @@ class OpenInference:
         if header is not None:
             return self._bound(header, body, json_bytes)
         header = read_header(text, self._signature)
-        if sum(tensor.size_bytes or 0 for tensor in header.tensors if tensor.spec.dtype == "string") > _MOST_TEXT_BYTES:
+        if sum(tensor.bytes_apart for tensor in header.tensors if tensor.spec.dtype == "string") > SHORT_BYTES:
             return None
         decoded = self._bound(header, body, json_bytes)
         if header.request_id is None and all(tensor.values is None for tensor in header.tensors):
@@ -205,14 +209,14 @@ class OpenInference:
         """What simdjson can read without a doubt; None sends the text to the exact way."""
         try:
             document: Any = self._parser.parse(text)
-            keys = set(document)
-            if len(document) != len(keys) or not keys <= _KNOWN_KEYS:
+            count = len(document)
+            if count > len(_KNOWN_KEYS) or len(keys := set(document)) != count or not keys <= _KNOWN_KEYS:
                 return None
             # Asking for a key that is not there takes 2 us.
             request_id, parameters, outputs = (document[key] if key in keys else None for key in _OPTIONAL_KEYS)
             if not (request_id is None or isinstance(request_id, str)):
                 return None
-            inputs, lists = self._inputs_quickly(document["inputs"])
+            inputs, lists = self._inputs_quickly(document["inputs"], text)
             if count_lists(text) != lists + isinstance(outputs, simdjson.Array):
                 return None  # some list is nested, or a text holds a bracket
             texts = _text_of(parameters), _text_of(outputs)
@@ -220,8 +224,10 @@ class OpenInference:
             return None
         return inputs, request_id, texts
 
-    def _inputs_quickly(self, nodes: Any) -> tuple[Outputs, int]:
+    def _inputs_quickly(self, nodes: Any, text: bytes) -> tuple[Outputs, int]:
         """The inputs, and how many JSON lists they were read from."""
+        if len(nodes) != len(self._numbers):
+            raise ValueError("other inputs")
         inputs: Outputs = {}
         lists = 1
         for node in nodes:
@@ -230,12 +236,29 @@ class OpenInference:
             is_plain = len(node) == 4 or (len(node) == 5 and _mean_nothing(node["parameters"]))
             if not is_plain or node["datatype"] != datatype:
                 raise ValueError("not plain numbers")
-            shape = tuple(memoryview(node["shape"].as_buffer(of_type="u")).cast("Q"))
-            inputs[name], count = _values_quickly(node["data"], shape, numbers)
+            sizes = node["shape"]
+            if len(sizes) > MOST_DIMENSIONS:
+                raise ValueError("no shape")
+            shape = tuple(memoryview(sizes.as_buffer(of_type="u")).cast("Q"))
+            inputs[name], count = self._values_quickly(node["data"], shape, numbers, text)
             lists += 1 + count
-        if not len(nodes) == len(inputs) == len(self._numbers):
-            raise ValueError("other inputs")
+        if len(inputs) != len(self._numbers):
+            raise ValueError("an input twice")
         return inputs, lists
+
+    def _values_quickly(self, data: Any, shape: tuple[int, ...], numbers: Numbers, text: bytes) -> tuple[Array, int]:
+        """The tensor of that shape in a simdjson array, flat or nested, and how many JSON lists it was read from.
+
+        Raises as `read_numbers`.
+        """
+        if not isinstance(data[0], simdjson.Array):
+            return read_flat(data, numbers).reshape(shape), 1
+        if len(self._numbers) == 1:
+            return read_alone(data, shape, numbers, text)
+        stack, lists = read_numbers([data], len(shape), numbers)
+        if stack.shape[1:] != shape:
+            raise ValueError("another shape")
+        return stack[0], lists
 
     def _fitting(self, inputs: Outputs, request_id: str | None, texts: AskedTexts) -> Decoded:
         for name, array in inputs.items():
@@ -249,8 +272,7 @@ class OpenInference:
         if asked is None:
             parameters, outputs = (None if text is None else parse(text) for text in texts)
             asked = read_asked(parameters, outputs, self._signature)
-            if sum(len(text or b"") for text in texts) <= _LONGEST_KNOWN_BYTES:
-                _remember(self._known_asked, texts, asked)
+            _remember(self._known_asked, texts, asked)
         return asked
 
 
@@ -286,25 +308,19 @@ def _mean_nothing(parameters: Any) -> bool:
     """Whether an input's parameters are well-formed and about none of what is spoken here (MLServer's clients)."""
     if parameters is None:
         return True
-    named = parameters.as_dict()
+    if len(parameters) > _MOST_PARAMETERS:
+        return False
+    named = {name: parameters[name] for name in parameters}
     return len(named) == len(parameters) and not any(
-        name in INPUT_PARAMETERS or isinstance(value, list | dict) for name, value in named.items()
+        name in INPUT_PARAMETERS or isinstance(value, simdjson.Array | simdjson.Object) for name, value in named.items()
     )
 
 
-def _values_quickly(data: Any, shape: tuple[int, ...], numbers: Numbers) -> tuple[Array, int]:
-    """The tensor of that shape in a simdjson array, flat or nested, and how many JSON lists it was read from.
-
-    Raises as `read_numbers`.
-    """
-    if not isinstance(data[0], simdjson.Array):
-        return read_flat(data, numbers).reshape(shape), 1
-    stack, lists = read_numbers([data], len(shape), numbers)
-    if stack.shape[1:] != shape:
-        raise ValueError("another shape")
-    return stack[0], lists
-
-
 def _text_of(node: Any) -> bytes | None:
-    text: bytes | None = None if node is None else node.mini
+    """The JSON of what is asked. Raises ValueError where it is long: to read it is no work for the event loop then."""
+    if node is None:
+        return None
+    text: bytes = node.mini
+    if len(text) > _LONGEST_KNOWN_BYTES:
+        raise ValueError("much is asked")
     return text

@@ -19,7 +19,6 @@ from app.protocols.quoting import listed, quoted, told
 from engines.engine import Array
 from engines.signature import Signature, TensorSpec
 
-_LEAST_ABOVE = 2**63
 # A shape with a 0 holds no values whatever its other sizes are, and a model could be made to fill memory by them.
 _MOST_BESIDE_ZERO = 2**20
 
@@ -35,6 +34,11 @@ class Tensor(NamedTuple):
     """How long it is among the raw tensors behind the JSON."""
     place: Place | None
     """Where it lies in shared memory."""
+
+    @property
+    def bytes_apart(self) -> int:
+        """How many bytes its values take outside the JSON."""
+        return self.size_bytes or (self.place.size_bytes if self.place is not None else 0)
 
 
 class Header(NamedTuple):
@@ -115,7 +119,7 @@ def _shape(value: Any, spec: TensorSpec) -> tuple[int, ...]:
     if not isinstance(value, list) or len(value) > MOST_DIMENSIONS:
         raise Malformed(f"input '{spec.name}': 'shape' must be a list of at most {MOST_DIMENSIONS}, got {told(value)}")
     for size in value:
-        if type(size) is not int or not 0 <= size < _LEAST_ABOVE:
+        if type(size) is not int or not 0 <= size < 2**63:
             raise Malformed(f"input '{spec.name}': 'shape' must hold whole numbers from 0 on, got {told(size)}")
     shape = tuple(value)
     check_shape(spec, shape)

@@ -100,6 +100,11 @@ class Regions:
             raise Malformed(f"region '{name}': 'offset' must not be negative and 'byte_size' must be above 0")
         self._regions[name] = Region(name, key, offset, byte_size, _open(name, key, offset + byte_size))
 
+    @property
+    def largest_bytes(self) -> int:
+        """The size of the largest region, 0 where there is none."""
+        return max((region.byte_size for region in self._regions.values()), default=0)
+
     def unregister(self, name: str | None = None) -> None:
         """Forget one region, or all of them; an unknown one is no error, as in Triton. Raises Unsupported."""
         self._refuse_if_off()

@@ -11,10 +11,10 @@ from typing import Any
 import simdjson
 
 from app.errors import Malformed
-from app.protocols.codec import JSON, Decoded, Encoded, check_shape, gather
+from app.protocols.codec import JSON, SHORT_BYTES, Decoded, Encoded, check_shape, gather
 from app.protocols.json_answers import dumps, jsonable, with_tokens
 from app.protocols.json_exact import parse, tensor
-from app.protocols.json_quick import NOT_NUMBERS, Numbers, RowLayout, count_lists, read_numbers
+from app.protocols.json_quick import NOT_NUMBERS, Numbers, RowLayout, count_lists, read_alone, read_numbers, shape_of
 from app.protocols.quoting import listed, quoted
 from app.protocols.shared_memory import Regions
 from app.serving.request import Outputs
@@ -26,6 +26,9 @@ ROW = "row"
 COLUMN = "column"
 
 DEFAULT_SIGNATURES = ("", "serving_default")
+
+# To read a value out of an object takes 1 us. More of them are no work for the event loop.
+_MOST_ITEMS = 8192
 
 
 class TfServing:
@@ -57,6 +60,10 @@ class TfServing:
             check_shape(self._specs[name], array.shape)
         return gather(self._signature, inputs, form)
 
+    def is_long(self, body: bytes) -> bool:
+        """As every Codec."""
+        return len(body) > SHORT_BYTES
+
     def encode(self, outputs: Outputs, form: str, identity: Identity) -> Encoded:
         """Write the answer in the form of the request: `predictions` a row each, or `outputs` by name."""
         document = self._rows if form == ROW else self._columns
@@ -66,7 +73,7 @@ class TfServing:
             body = dumps(document(outputs, jsonable))
         if b"null" in body:  # a value that is not finite, or a text with this word
             body = dumps(document(outputs, with_tokens))
-        return Encoded(JSON, body)
+        return JSON, body
 
     def _rows(self, outputs: Outputs, write: Callable[..., Any]) -> Any:
         if self._single_output is not None:
@@ -92,7 +99,7 @@ class TfServing:
         """The most common request: nothing but `instances`, rows of the one shape that the signature allows."""
         try:
             document: Any = self._parser.parse(body)
-            return layout.read(document["instances"], count_lists(body)) if _has_one_form(document) else None
+            return layout.read(document["instances"], body) if _has_one_form(document) else None
         except NOT_NUMBERS:
             return None
 
@@ -106,15 +113,17 @@ class TfServing:
                 node, form, read = document["instances"], ROW, self._rows_quickly
             except KeyError:
                 node, form, read = document["inputs"], COLUMN, self._columns_quickly
-            inputs, lists = read(node)
+            inputs, lists = read(node, body)
         except NOT_NUMBERS:
             return None
         return (form, inputs) if count_lists(body) == lists else None
 
-    def _rows_quickly(self, node: Any) -> tuple[Outputs, int]:
+    def _rows_quickly(self, node: Any, text: bytes) -> tuple[Outputs, int]:
         first = node[0]
         if isinstance(first, simdjson.Array):
-            return self._bare_quickly(node)
+            return self._bare_quickly(node, text)
+        if len(node) * len(self._specs) > _MOST_ITEMS:
+            raise ValueError("too many items")
         items = list(node)
         if any(len(item) != len(self._specs) for item in items):
             raise ValueError("other inputs")
@@ -127,9 +136,9 @@ class TfServing:
             lists += count
         return inputs, lists
 
-    def _columns_quickly(self, node: Any) -> tuple[Outputs, int]:
+    def _columns_quickly(self, node: Any, text: bytes) -> tuple[Outputs, int]:
         if isinstance(node, simdjson.Array):
-            return self._bare_quickly(node)
+            return self._bare_quickly(node, text)
         if len(node) != len(self._specs):
             raise ValueError("other inputs")
         inputs: Outputs = {}
@@ -140,10 +149,10 @@ class TfServing:
             lists += count
         return inputs, lists
 
-    def _bare_quickly(self, node: Any) -> tuple[Outputs, int]:
+    def _bare_quickly(self, node: Any, text: bytes) -> tuple[Outputs, int]:
         ((name, (rank, numbers)),) = self._numbers.items()  # a ValueError where the model has several inputs
-        stack, count = read_numbers([node], rank, numbers)
-        return {name: stack[0]}, count
+        array, lists = read_alone(node, shape_of(node, rank), numbers, text)
+        return {name: array}, lists
 
     # --- the exact way: everything, and every error
 
