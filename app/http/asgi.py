@@ -4,6 +4,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.errors import DeadlineExceeded
 from app.http.cors import preflight
 from app.http.head import KnownHeads, read_head
 from app.http.inference import Call
@@ -36,7 +37,8 @@ class Entry:
         if scope["method"] == "OPTIONS" and self.service.settings.cors:
             await _send(preflight(scope["headers"], request_id), send)
         else:
-            await self._api(scope, receive, _with_request_id(request_id, send))
+            in_time = _in_time(receive, self.service.settings.deadline_ms / 1000)
+            await self._api(_as_get(scope), in_time, _with_request_id(request_id, send))
 
 
 def _resolve(future: "asyncio.Future[Response]", response: Response | None) -> None:
@@ -85,6 +87,26 @@ async def _send(response: Response, send: Send) -> None:
 def _request_id(scope: Scope, service: Service) -> bytes:
     given = next((value for name, value in scope["headers"] if name == b"x-request-id"), None)
     return service.request_id(given)
+
+
+def _as_get(scope: Scope) -> Scope:
+    """HEAD as GET: the server leaves the body away. TensorFlow Serving knows no HEAD, so nothing below `/v1/` does."""
+    is_head = scope["method"] == "HEAD" and not scope["raw_path"].lower().startswith(b"/v1/")
+    return {**scope, "method": "GET"} if is_head else scope
+
+
+def _in_time(receive: Receive, seconds: float) -> Receive:
+    """Give the framework no body that comes later. It has no time limit of its own."""
+    end = asyncio.get_running_loop().time() + seconds
+
+    async def receive_in_time() -> Message:
+        try:
+            async with asyncio.timeout_at(end):
+                return await receive()
+        except TimeoutError:
+            raise DeadlineExceeded(f"the body did not arrive within {seconds:g} s: allow more (deadline_ms)") from None
+
+    return receive_in_time
 
 
 def _with_request_id(request_id: bytes, send: Send) -> Send:

@@ -7,8 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
-from app.errors import Cancelled, Malformed
-from app.http.body import too_large
+from app.errors import BodyTooLarge, Cancelled, Malformed
 from app.protocols.json_exact import parse_whole
 
 T = TypeVar("T", bound=BaseModel)
@@ -19,7 +18,7 @@ _A_FEW_WORDS_BYTES = 65_536
 async def json_object(request: Request, limit_bytes: int = _A_FEW_WORDS_BYTES) -> dict[str, Any]:
     """The object that the body holds, `{}` where it is empty. tritonclient sends no Content-Type.
 
-    Raises Malformed, BodyTooLarge, and Cancelled where the client went away.
+    Raises Malformed, BodyTooLarge, DeadlineExceeded, and Cancelled where the client went away.
     """
     pieces: list[bytes] = []
     size_bytes = 0
@@ -27,7 +26,7 @@ async def json_object(request: Request, limit_bytes: int = _A_FEW_WORDS_BYTES) -
         async for piece in request.stream():
             size_bytes += len(piece)
             if size_bytes > limit_bytes:
-                raise too_large(limit_bytes)
+                raise BodyTooLarge(f"the body is over {limit_bytes} bytes: nothing that is asked here takes so many")
             pieces.append(piece)
     except ClientDisconnect:
         raise Cancelled("the client closed the connection before its request was complete") from None

@@ -144,6 +144,15 @@ def test_a_connection_whose_body_never_comes_is_closed(serve: Serve, path: str) 
         assert_closed(wire)
 
 
+@pytest.mark.parametrize("path", ["/v2/repository/index", "/v2/repository/models/double/load", "/v2/logging"])
+def test_the_framework_waits_no_longer_for_a_body_either(serve: Serve, path: str) -> None:
+    octet = serve("--deadline-ms", "50", "--keep-alive-seconds", "1")
+    with octet.connect() as wire:
+        answer = wire.ask(request(b"", path, length=10))
+        assert (answer.status, answer.error) == (504, "the body did not arrive within 0.05 s: allow more (deadline_ms)")
+        assert_closed(wire)
+
+
 def test_a_body_over_the_limit_is_refused_before_it_is_read(server: Octet) -> None:
     with server.connect() as wire:
         answer = wire.ask(request(b"", length=LIMIT_BYTES + 1))

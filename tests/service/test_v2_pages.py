@@ -9,6 +9,7 @@ from tests import graphs
 from tests.service.conftest import store_at
 from tests.service.networks import pair
 from tests.service.process import Octet
+from tests.service.wire import masked, request
 
 V2_ROWS = {"inputs": [{"name": "x", "shape": [3, 2], "datatype": "FP32", "data": [1, 2, 3, 4, 5, 6]}]}
 
@@ -144,6 +145,24 @@ def test_what_is_not_there_is_refused_in_one_shape(path: str, status: int, versi
     answer = versions.get(path)
     assert (answer.status_code, list(answer.json())) == (status, ["error"]), answer.text
     assert answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/healthz/ready",
+        "/v2",
+        "/v2/health/live",
+        "/v2/models/double/ready",
+        "/v2/models/none/ready",
+        "/openapi.json",
+    ],
+)
+def test_head_is_get_without_a_body(path: str, door: Octet) -> None:
+    with door.connect() as wire:
+        head = wire.send(request(b"", path, method="HEAD")).answer("HEAD")
+        assert masked(head.head) == masked(wire.ask(request(b"", path, method="GET")).head)
 
 
 @pytest.mark.parametrize("path", ["", "/", "/health/live", "/models", "/models/digits", "/models/digits/ready"])
