@@ -308,7 +308,7 @@ def _mean_nothing(parameters: Any) -> bool:
     """Whether an input's parameters are well-formed and about none of what is spoken here (MLServer's clients)."""
     if parameters is None:
         return True
-    if len(parameters) > _MOST_PARAMETERS:
+    if not isinstance(parameters, simdjson.Object) or len(parameters) > _MOST_PARAMETERS:
         return False
     named = {name: parameters[name] for name in parameters}
     return len(named) == len(parameters) and not any(

@@ -28,11 +28,16 @@ def check_load_parameters(parameters: Mapping[str, Any]) -> None:
     """
     for name in parameters:
         if name == "config" or name.startswith("file:"):
-            raise Unsupported(
-                f"load parameter {quoted(name)} is not supported: publish the model as a version of its own instead, "
-                "and say in the server's settings how to serve it"
-            )
+            raise loads_no_files(f"load parameter {quoted(name)}")
         raise Malformed(f"there is no load parameter {quoted(name)}: send none")
+
+
+def loads_no_files(what: str) -> Unsupported:
+    """The error of a load that brings along what comes through the store here."""
+    return Unsupported(
+        f"{what} is not supported: publish the model as a version of its own instead, "
+        "and say in the server's settings how to serve it"
+    )
 
 
 def check_unload_parameters(parameters: Mapping[str, Any]) -> None:

@@ -5,10 +5,11 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, StrictBool
 
+from app.errors import BodyTooLarge
 from app.http.json_body import json_as
 from app.http.openapi import takes_json
 from app.lifespan import Service
-from app.protocols.triton_repository import check_load_parameters, check_unload_parameters, index
+from app.protocols.triton_repository import check_load_parameters, check_unload_parameters, index, loads_no_files
 
 
 class IndexRequest(BaseModel):
@@ -43,8 +44,10 @@ def repository_router(service: Service) -> APIRouter:
         openapi_extra=takes_json({}),
     )
     async def load(model: str, request: Request) -> None:
-        # whole files may come, which are refused in words that help
-        asked = await json_as(ChangeRequest, request, service.max_body_bytes)
+        try:
+            asked = await json_as(ChangeRequest, request)
+        except BodyTooLarge:  # a file that came along, or a very long configuration
+            raise loads_no_files("a load that brings a file or so long a configuration") from None
         check_load_parameters(asked.parameters or {})
         await service.watch.load(model)
 

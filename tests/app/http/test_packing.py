@@ -6,20 +6,13 @@ import json
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
-from semver import Version
 
 from app.http.head import read_head
 from app.http.inference import Call
 from app.http.inference_routes import Targets
 from app.lifespan import Service
-from app.logs import Levels
-from app.serving.table import ServedModel
-from app.settings import Settings
-from model_store.store import Store
-from tests.app.conftest import MakeServable
 
 ROWS = [[i, -i] for i in range(8)]
 # A body of a few rows has its answer packed where that is below what is worth it.
@@ -48,17 +41,6 @@ async def pool() -> AsyncIterator[Pool]:
     pool.release()
 
 
-@pytest.fixture
-async def service(tmp_path: Path, make_servable: MakeServable) -> AsyncIterator[Service]:
-    """A service of the model `m`, which doubles two numbers a row."""
-    with Store.open(tmp_path / "store") as store:
-        service = Service(Settings(store=tmp_path / "store"), store, Levels())
-        service.table.models = {"m": ServedModel("m", {Version(1): make_servable()})}
-        service.table.complete = True
-        yield service
-        service.close()
-
-
 Ask = Callable[..., Call]
 """`ask(*headers)`: a call that was handed over."""
 
@@ -77,11 +59,6 @@ def ask(service: Service, answered: list[Call], monkeypatch: pytest.MonkeyPatch)
         return call
 
     return ask
-
-
-@pytest.fixture
-def answered() -> list[Call]:
-    return []
 
 
 async def until(is_so: Callable[[], bool]) -> None:

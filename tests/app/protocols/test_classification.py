@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from app.errors import Malformed
 from app.protocols.classification import classify
 from engines.signature import NUMPY_DTYPES
 
@@ -61,3 +62,13 @@ def test_without_a_batch_axis_the_whole_output_is_one_item(array: Array, most: i
 )  # fmt: skip
 def test_values_are_written_as_cpp_writes_them(values: Array, expected: list[str]) -> None:
     assert classify(values, 9, batched=False).tolist() == expected
+
+
+def test_classes_have_a_bound_for_all_rows_together() -> None:
+    array = np.zeros((64, 2000), "float32")
+    assert classify(array, 1024, batched=True).shape == (64, 1024)
+    with pytest.raises(Malformed, match=r"1025 classes in each of 64 rows: expected at most 65536 in all"):
+        classify(array, 1025, batched=True)
+    with pytest.raises(Malformed, match=r"128000 classes in each of 1 rows"):
+        classify(array, 10**9, batched=False)
+    assert classify(array[:32], 10**9, batched=True).shape == (32, 2000), "as many as there are, and no more"

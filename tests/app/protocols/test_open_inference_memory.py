@@ -14,6 +14,7 @@ from app.protocols.open_inference import OpenInference
 from app.protocols.shared_memory import Regions
 from app.serving.servable import Identity
 from engines.signature import Signature, TensorSpec
+from tests.memory import posix_memory
 
 IDENTITY = Identity("m", "1.2.3", "fp32", "onnxruntime")
 SIGNATURE = Signature(
@@ -168,3 +169,19 @@ def test_memory_that_is_not_registered_is_not_found(codec: OpenInference) -> Non
 def test_shared_memory_is_off_unless_it_was_switched_on() -> None:
     codec = OpenInference(SIGNATURE, Regions(enabled=False))
     assert "--shared-memory" in refusal(codec, body(at("tensors", 16), at("tensors", 8)), Unsupported)
+
+
+def test_many_texts_in_memory_are_left_to_a_thread() -> None:
+    """However short the body is that points at them."""
+    count = 16_385
+    texts = OpenInference(Signature((TensorSpec("t", "string", (-1,)),), (), 0), regions := Regions(enabled=True))
+    tensor = {"name": "t", "shape": [count], "datatype": "BYTES", "parameters": at("texts", 4 * count)}
+    request = json.dumps({"inputs": [tensor]}).encode()
+    assert not texts.is_long(request)
+    with posix_memory(bytes(4 * count)) as path:
+        regions.register("texts", path.name, 0, 4 * count)
+        assert texts.is_long(request)
+        assert texts.decode_quickly(request) is None
+        assert texts.decode_quickly(request, len(request)) is None
+        assert texts.decode_exactly(request).inputs["t"].tolist() == [""] * count
+        regions.close()

@@ -169,6 +169,8 @@ def test_a_load_that_fails_says_why_and_is_tried_again_when_it_is_asked_for(
         ("models/m/load", b'{"parameters": {"precision": "int8"}}', 400),
         ("models/m/load", b'{"parameters": {"config": "{}"}}', 501),
         ("models/m/load", b'{"parameters": {"file:1/model.onnx": "AAAA"}}', 501),
+        ("models/m/load", b'{"parameters": {"file:1/model.onnx": "%b"}}' % (b"A" * 100_000), 501),
+        ("models/m/load", b"[" * 100_000, 501),
         ("models/m/unload", b'{"parameters": {"unload_dependents": "yes"}}', 400),
         ("models/m/unload", b'{"parameters": {"at_once": true}}', 400),
         ("models/m/reload", b"", 404),
