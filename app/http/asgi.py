@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import DeadlineExceeded
 from app.http.cors import preflight
-from app.http.head import KnownHeads, read_head
+from app.http.head import KnownHeads, fields_of, read_head
 from app.http.inference import Call
 from app.http.inference_routes import Targets
 from app.http.response import Response
@@ -85,8 +85,7 @@ async def _send(response: Response, send: Send) -> None:
 
 
 def _request_id(scope: Scope, service: Service) -> bytes:
-    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), None)
-    return service.request_id(given)
+    return service.request_id(fields_of(scope["headers"]).get(b"x-request-id"))
 
 
 def _as_get(scope: Scope) -> Scope:

@@ -66,18 +66,31 @@ def pack(body: bytes, encoding: bytes) -> bytes:
     return packer.compress(body) + packer.flush()
 
 
+# Gzip may be several of it, one after the other (RFC 1952, 2.2). What follows one is copied.
+_MOST_MEMBERS = 16
+_MEMBER = b"\x1f\x8b"
+
+
 def unpack(body: bytes, window: int, limit_bytes: int) -> bytes:
     """The unpacked body. Raises Malformed when it is damaged, BodyTooLarge when it would be over the limit."""
-    inflater = zlib.decompressobj(window)
-    try:
-        unpacked = inflater.decompress(body, limit_bytes + 1)
-    except zlib.error as error:
-        raise Malformed(f"the body is not what its Content-Encoding says: {error}") from None
-    if len(unpacked) > limit_bytes:
-        raise too_large(limit_bytes, "unpacks to more than")
-    if not inflater.eof or inflater.unused_data:
+    pieces: list[bytes] = []
+    room_bytes = limit_bytes
+    for _ in range(_MOST_MEMBERS if window == ENCODINGS[b"gzip"] else 1):
+        inflater = zlib.decompressobj(window)
+        try:
+            piece = inflater.decompress(body, room_bytes + 1)
+        except zlib.error as error:
+            raise Malformed(f"the body is not what its Content-Encoding says: {error}") from None
+        room_bytes -= len(piece)
+        if room_bytes < 0:
+            raise too_large(limit_bytes, "unpacks to more than")
+        pieces.append(piece)
+        body = inflater.unused_data
+        if not body.startswith(_MEMBER):
+            break
+    if not inflater.eof or body:
         raise Malformed("the body is not what its Content-Encoding says: it is cut off, or bytes follow its end")
-    return unpacked
+    return b"".join(pieces)
 
 
 def too_large(limit_bytes: int, what: str = "is over") -> BodyTooLarge:

@@ -1,7 +1,8 @@
 """What the headers of an inference request say, and the memory of those seen before."""
 
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from app.errors import Malformed, OctetError, UnsupportedEncoding
@@ -31,9 +32,23 @@ class Head(NamedTuple):
     """Why the request cannot be taken up: UnsupportedEncoding or Malformed."""
 
 
-def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
-    """Read headers whose names are in lower case and whose framing the HTTP parser has checked."""
+def fields_of(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
+    """Values by name; those of a name that comes several times are one list (RFC 9110, 5.3)."""
     fields = dict(headers)
+    if len(fields) == len(headers):
+        return fields
+    values: defaultdict[bytes, list[bytes]] = defaultdict(list)
+    for name, value in headers:
+        values[name].append(value)
+    return {name: b", ".join(all_of_it) for name, all_of_it in values.items()}
+
+
+def read_head(headers: Sequence[tuple[bytes, bytes]]) -> Head:
+    """Read headers whose names are in lower case and whose framing the HTTP parser has checked.
+
+    The parser leaves the blanks at the end of a value, which are no part of it.
+    """
+    fields = fields_of(headers)
     request_id = fields.get(b"x-request-id")
     length = fields.get(b"content-length")
     timeout = fields.get(b"x-request-timeout-ms")
@@ -41,10 +56,10 @@ def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
     accepted = fields.get(b"accept-encoding")
     try:
         window = window_for(fields.get(b"content-encoding", b""))
-        if fields.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+        if fields.get(b"transfer-encoding", b"chunked").strip().lower() != b"chunked":
             raise UnsupportedEncoding("the only Transfer-Encoding spoken here is chunked: compress by Content-Encoding")
-        seconds = None if timeout is None else _seconds(timeout)
-        json_bytes = None if json_length is None else _bytes(json_length)
+        seconds = None if timeout is None else _seconds(timeout.strip())
+        json_bytes = None if json_length is None else _bytes(json_length.strip())
     except OctetError as fault:
         return Head(request_id, fault=fault)
     encoding = encoding_for(accepted) if accepted else None

@@ -11,6 +11,7 @@ PACKED_CASES = {
     f"packed for: {accepted}": post(MANY, PREDICT, f"accept-encoding: {accepted}")
     for accepted in ("", "gzip", "deflate", "GZIP;q=0.1, deflate ; q=0.2", "identity, gzip", "br", "*", "gzip;q=0")
 } | {
+    "packed: for two headers": post(MANY, PREDICT, GZIP, "accept-encoding: br"),
     "packed: of a small answer": post(ROWS, PREDICT, GZIP),
     "packed: of an error": post(ODD_INPUTS, PREDICT, GZIP, expected=400),
     "packed: of a page": Case((request(b"", "/openapi.json", GZIP, method="GET"),), ("GET",)),

@@ -38,6 +38,24 @@ def test_other_encodings_are_refused_by_name(name: bytes) -> None:
     )
 
 
+@given(st.lists(bodies, min_size=1, max_size=16), st.integers(0, 100))
+def test_gzip_may_be_several_one_after_the_other(parts: list[bytes], room: int) -> None:
+    """Up to sixteen."""
+    packed, body = b"".join(map(gzip.compress, parts)), b"".join(parts)
+    assert unpack(packed, GZIP, len(body) + room) == body
+    if body:
+        with pytest.raises(BodyTooLarge, match=f"unpacks to more than {len(body) - 1} bytes"):
+            unpack(packed, GZIP, len(body) - 1)
+    with pytest.raises(Malformed, match="the body is not what its Content-Encoding says"):
+        unpack(packed[:-1], GZIP, len(body) + room)
+
+
+def test_neither_more_of_gzip_nor_several_of_deflate_are_read() -> None:
+    for body, window in ((17 * gzip.compress(b"a"), GZIP), (2 * zlib.compress(b"a"), DEFLATE)):
+        with pytest.raises(Malformed, match="bytes follow its end"):
+            unpack(body, window, 100)
+
+
 @given(windows, bodies, st.integers(0, 100))
 def test_what_was_packed_comes_out_up_to_the_limit(window: int, body: bytes, room: int) -> None:
     packed = PACKERS[window](body)
@@ -55,7 +73,7 @@ def test_what_is_cut_off_is_refused(window: int, body: bytes, data: st.DataObjec
         unpack(cut, window, len(body) + 1)
 
 
-@given(windows, bodies, st.binary(min_size=1, max_size=20))
+@given(windows, bodies, st.binary(min_size=1, max_size=20).filter(lambda rest: rest[:2] != b"\x1f\x8b"))
 def test_bytes_behind_the_end_are_refused(window: int, body: bytes, rest: bytes) -> None:
     with pytest.raises(Malformed, match="bytes follow its end"):
         unpack(PACKERS[window](body) + rest, window, len(body) + 1)
