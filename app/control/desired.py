@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from semver import Version
 
 from app.serving.lifecycle import VersionKey
+from app.serving.table import folded
 from app.settings import Settings
 from model_store.records import VersionRecord
 from model_store.store import Store
@@ -13,7 +14,7 @@ from model_store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """A reading of the store. Models are keyed by their case-folded names."""
+    """A reading of the store. Models are keyed by their folded names."""
 
     names: dict[str, str] = field(default_factory=dict)
     """Model -> the name as it was published, or as it was asked for when it is not published yet."""
@@ -25,8 +26,8 @@ class Desired:
 
 def desired(store: Store, settings: Settings) -> Desired:
     """Read the store: every version that is not retired, of every model or of those that were asked for."""
-    published = {name.casefold(): name for name in store.models()}
-    asked = {name.casefold(): name for name in settings.model} or published
+    published = {folded(name): name for name in store.models()}
+    asked = {folded(name): name for name in settings.model} or published
     names = {model: published.get(model, name) for model, name in asked.items()}
     ranked: list[tuple[int, VersionKey, VersionRecord]] = []
     labels: dict[tuple[str, str], VersionKey] = {}

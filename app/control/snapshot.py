@@ -31,7 +31,7 @@ def snapshot(
     labels: Mapping[tuple[str, str], VersionKey],
     unloaded: Collection[str],
 ) -> dict[str, ServedModel]:
-    """Every model that is desired or still there, by case-folded name; nothing answers for an unloaded one."""
+    """Every model that is desired or still there, by folded name; nothing answers for an unloaded one."""
     keys = list(dict.fromkeys([*desired.versions, *servables]))
     names = {key.model: servable.identity.model for key, servable in servables.items()} | desired.names
     models = {}

@@ -19,7 +19,7 @@ from app.metrics import Loaded, Metrics
 from app.serving.lifecycle import Load, State, VersionKey, next_action
 from app.serving.loading import OpenEngine
 from app.serving.servable import Servable
-from app.serving.table import Table
+from app.serving.table import Table, folded
 from app.settings import Settings
 from model_store.records import VersionRecord
 from model_store.store import Store
@@ -93,7 +93,7 @@ class Watch:
         Raises LoadFailed when the version that should answer by default cannot be loaded; as Table.select when there
         is no such model, nothing of it is in the store, or it was unloaded again meanwhile.
         """
-        model = name.casefold()
+        model = folded(name)
         self._unloaded.discard(model)
         self._forget_failures(model)
         await self._look_until(lambda: self._all_tried(model))
@@ -109,8 +109,9 @@ class Watch:
 
         A name that nobody knows is no error, as in Triton: nothing of it is served, which is what was asked for.
         """
-        model = name.casefold()
+        model = folded(name)
         self._unloaded.add(model)
+        self._show()  # whoever waits for a load of it is told so, whenever they look
         await self._look_until(lambda: model not in self._unloaded or self._is_gone(model))
 
     async def close(self) -> bool:

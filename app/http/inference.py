@@ -33,6 +33,7 @@ from app.protocols.codec import SHORT_BYTES, Decoded, Encoded
 from app.protocols.triton_trace import timestamps
 from app.serving.request import NORMAL_PRIORITY, Outcome, Request
 from app.serving.servable import Servable
+from app.serving.table import folded
 
 T = TypeVar("T")
 
@@ -336,5 +337,5 @@ class Call:
             status=response.status,
         )
         log.debug("request", milliseconds=round(seconds * 1000, 3))
-        if identity is not None and service.traces.samples(identity.model.casefold()):
+        if identity is not None and service.traces.samples(folded(identity.model)):
             log.info("trace", timestamps=timestamps(self._started, seconds, request))

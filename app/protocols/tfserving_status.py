@@ -9,7 +9,7 @@ from typing import Any
 from semver import Version
 
 from app.errors import ModelNotFound, NotReady
-from app.protocols.tfserving_versions import select
+from app.protocols.tfserving_versions import plain, select
 from app.serving.cost import LOOP_BOUND_SECONDS
 from app.serving.lifecycle import State
 from app.serving.servable import Servable
@@ -43,7 +43,7 @@ def _named(model: ServedModel, version: str | None, label: str | None) -> Versio
         chosen = select(model, version, label).identity.version
     except (ModelNotFound, NotReady):
         for status in model.statuses:
-            if version is not None and is_meant(version, status.version):
+            if version is not None and is_meant(plain(version), status.version):
                 return status
         raise
     return next(status for status in model.statuses if status.version == chosen)

@@ -14,13 +14,22 @@ VERSION = r"[0-9]+(?:\.[0-9]+(?:\.[0-9]+(?:-[0-9A-Za-z.-]+)?)?)?"
 _MOST = 2**63 - 1  # its clients and it read an int64
 
 
+def plain(version: str) -> str:
+    """The version as it is written here: a number alone is an integer, so `01` is 1. Raises Malformed beyond int64."""
+    if version.isdigit():
+        version = version.lstrip("0") or "0"
+    if int(version.partition(".")[0][:20]) > _MOST:
+        raise Malformed(f"Failed to convert version: {version[:100]} is no number of 64 bits")
+    return version
+
+
 def select(model: ServedModel, version: str | None = None, label: str | None = None) -> Servable:
-    """The servable that a URL names. Raises Malformed for a number beyond int64, else as `ServedModel.select`.
+    """The servable that a URL names. Raises as `plain` and as `ServedModel.select`.
 
     Version `0` means the default one where there is no 0.x.y: ovmsclient always names a version, 0 unless it is told.
     """
-    if version is not None and int(version.partition(".")[0][:20]) > _MOST:
-        raise Malformed(f"Failed to convert version: {version[:100]} is no number of 64 bits")
+    if version is not None:
+        version = plain(version)
     if version == "0" and not any(known.version.startswith("0.") for known in model.statuses):
         version = None
     return model.select(version, label)

@@ -21,7 +21,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VersionKey:
-    """A version of a model; `model` is the case-folded name."""
+    """A version of a model; `model` is the folded name."""
 
     model: str
     version: str

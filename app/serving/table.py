@@ -21,6 +21,14 @@ class VersionStatus:
     failed: bool = False
 
 
+def folded(name: str) -> str:
+    """What a model is known under: its name, without regard to case in ASCII, which is all that the store takes.
+
+    Elsewhere case makes aliases: the sign of Kelvin is a `k` to Python.
+    """
+    return name.lower() if name.isascii() else name
+
+
 def is_meant(text: str, version: str) -> bool:
     """Whether `text` is this version, or a prefix such as `1` or `1.2` of it where it is released."""
     return version == text or ("-" not in version and f"{version}.".startswith(f"{text}."))
@@ -112,7 +120,7 @@ class Table:
 
     def __init__(self) -> None:
         self.models: Mapping[str, ServedModel] = EMPTY
-        """Model by case-folded name. A new mapping means that something changed."""
+        """Model by folded name. A new mapping means that something changed."""
         self.complete = False
         """Whether every model to be served was looked at, and what can be loaded is."""
 
@@ -127,7 +135,7 @@ class Table:
 
     def model(self, name: str) -> ServedModel:
         """The model of that name. Raises ModelNotFound, or NotReady while the store was not looked at yet."""
-        found = self.models.get(name.casefold())
+        found = self.models.get(folded(name))
         if found is None:
             if not self.complete:
                 raise NotReady(f"the server is starting, model '{name}' may come: try again soon")

@@ -8,6 +8,7 @@ from app.http.json_body import json_object
 from app.http.openapi import takes_json
 from app.lifespan import Service
 from app.protocols.triton_logging import change_log_settings, log_settings
+from app.serving.table import folded
 
 _EVERY_REQUEST = {"trace_level": ["TIMESTAMPS"], "trace_rate": "1"}
 
@@ -53,6 +54,6 @@ def triton_settings_router(service: Service) -> APIRouter:
 
     def _known(model: str) -> str:
         """The model's name as traces know it. Raises ModelNotFound."""
-        return service.table.model(model).name.casefold()
+        return folded(service.table.model(model).name)
 
     return router

@@ -1,17 +1,35 @@
-"""The watch beside a store that cannot be read; all else is tested with whole servers in tests/service/life."""
+"""The watch beside a store that cannot be read, and amid an unload; all else is tested in tests/service/life."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 import structlog
 
+from app.control.publish import publish
 from app.control.watch import Watch
+from app.errors import ModelUnloaded
 from app.metrics import Metrics
 from app.serving.table import Table
 from app.settings import Settings
+from engines.onnxruntime_engine import load
+from model_store.manifest import Metadata
 from model_store.store import Store
+from tests import graphs
+
+
+@asynccontextmanager
+async def running(watch: Watch) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(watch.run())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await watch.close()
 
 
 async def test_a_store_that_was_never_read_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
@@ -20,17 +38,13 @@ async def test_a_store_that_was_never_read_is_not_taken_for_an_empty_one(tmp_pat
     with Store.open(folder) as store:
         watch = Watch(store, Settings(refresh_seconds=3600), {}, table, metrics, structlog.get_logger())
         folder.rename(away)
-        running = asyncio.create_task(watch.run())
-        await watch.refresh()
-        assert (table.complete, metrics.store_failures > 0) == (False, True)
-        away.rename(folder)
-        await watch.refresh()
-        assert table.complete
-        await asyncio.wait_for(watch.settled(), 10)
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
-        await watch.close()
+        async with running(watch):
+            await watch.refresh()
+            assert (table.complete, metrics.store_failures > 0) == (False, True)
+            away.rename(folder)
+            await watch.refresh()
+            assert table.complete
+            await asyncio.wait_for(watch.settled(), 10)
 
 
 async def test_an_unforeseen_error_does_not_end_the_watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,12 +59,25 @@ async def test_an_unforeseen_error_does_not_end_the_watch(tmp_path: Path, monkey
                 raise RuntimeError("nobody thought of this")
 
         monkeypatch.setattr(watch, "_act", act)
-        running = asyncio.create_task(watch.run())
-        async with asyncio.timeout(10):
-            await watch.refresh()
-            await watch.refresh()
-        assert len(acted) > 1
-        assert not running.done()
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+        async with running(watch) as task:
+            async with asyncio.timeout(10):
+                await watch.refresh()
+                await watch.refresh()
+            assert len(acted) > 1
+            assert not task.done()
+
+
+async def test_nothing_of_a_model_answers_from_the_moment_that_it_is_unloaded(tmp_path: Path, store: Store) -> None:
+    """Before the store is looked at once more: a load that waits meanwhile sees what became of the model."""
+    table, engines = Table(), {"onnxruntime": load}
+    settings = Settings(refresh_seconds=3600, instances=1, threads=1)
+    watch = Watch(store, settings, engines, table, Metrics(), structlog.get_logger())
+    publish(store, "m", graphs.save(graphs.doubling(), tmp_path / "m.onnx"), "1.0.0", metadata=Metadata(), labels=())
+    async with running(watch):
+        await watch.load("m")
+        assert table.select("m").identity.version == "1.0.0"
+        unloading = asyncio.create_task(watch.unload("m"))
+        await asyncio.sleep(0)
+        with pytest.raises(ModelUnloaded):
+            table.select("m")
+        await unloading

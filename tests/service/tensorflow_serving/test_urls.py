@@ -105,7 +105,7 @@ def test_a_version_must_fit_64_bits(ask: Ask, digits: object) -> None:
 
 @pytest.mark.parametrize(
     ("version", "meant"),
-    [("1", 200), ("1.2", 120), ("1.2.0", 120), ("2", 300), ("3.0.0-rc.1", 400)],
+    [("1", 200), ("01", 200), ("1.2", 120), ("1.2.0", 120), ("2", 300), ("3.0.0-rc.1", 400)],
 )
 def test_a_version_is_a_major_or_more_of_its_number(ask: Ask, version: str, meant: float) -> None:
     answer = ask("POST", f"/v1/models/versioned/versions/{version}:predict", ROWS)
