@@ -15,7 +15,7 @@ T = TypeVar("T", bound=BaseModel)
 _A_FEW_WORDS_BYTES = 65_536
 
 
-async def json_object(request: Request, limit_bytes: int = _A_FEW_WORDS_BYTES) -> dict[str, Any]:
+async def json_object(request: Request) -> dict[str, Any]:
     """The object that the body holds, `{}` where it is empty. tritonclient sends no Content-Type.
 
     Raises Malformed, BodyTooLarge, DeadlineExceeded, and Cancelled where the client went away.
@@ -25,8 +25,10 @@ async def json_object(request: Request, limit_bytes: int = _A_FEW_WORDS_BYTES) -
     try:
         async for piece in request.stream():
             size_bytes += len(piece)
-            if size_bytes > limit_bytes:
-                raise BodyTooLarge(f"the body is over {limit_bytes} bytes: nothing that is asked here takes so many")
+            if size_bytes > _A_FEW_WORDS_BYTES:
+                raise BodyTooLarge(
+                    f"the body is over {_A_FEW_WORDS_BYTES} bytes: nothing that is asked here takes so many"
+                )
             pieces.append(piece)
     except ClientDisconnect:
         raise Cancelled("the client closed the connection before its request was complete") from None
@@ -36,9 +38,9 @@ async def json_object(request: Request, limit_bytes: int = _A_FEW_WORDS_BYTES) -
     return document
 
 
-async def json_as(kind: type[T], request: Request, limit_bytes: int = _A_FEW_WORDS_BYTES) -> T:
+async def json_as(kind: type[T], request: Request) -> T:
     """The body as a pydantic model says it. Raises RequestValidationError, and as `json_object`."""
-    document = await json_object(request, limit_bytes)
+    document = await json_object(request)
     try:
         return kind.model_validate(document)
     except ValidationError as error:

@@ -76,11 +76,11 @@ def test_every_output_is_read_back_in_the_order_asked(arrays: list[Array], data:
 
 def test_an_answer_says_who_gave_it_and_what_it_answers() -> None:
     y = np.array([[0.2, 1, 3e38]], "float32")
-    assert answer({"y": y}, AskedOutput("y")) == Encoded(
-        AS_JSON,
+    body = (
         b'{"model_name":"m","model_version":"1.2.3",'
-        b'"outputs":[{"name":"y","shape":[1,3],"datatype":"FP32","data":[0.2,1.0,3e+38]}]}',
+        b'"outputs":[{"name":"y","shape":[1,3],"datatype":"FP32","data":[0.2,1.0,3e+38]}]}'
     )
+    assert answer({"y": y}, AskedOutput("y")) == (AS_JSON, body)
     assert split(answer({"y": y}, AskedOutput("y"), request_id="grüße [null]"))[0]["id"] == "grüße [null]"
 
 
