@@ -1,51 +1,12 @@
-"""Do rows keep their answers when they share a batch? Measured before a variant may be batched."""
+"""May the rows of a variant share batches? Checked on made-up rows before it serves."""
 
-from math import inf, isnan
-
-import numpy as np
-
-from engines.engine import Array, Arrays, Runner
-
-# Kernels sum in another order for another batch size; that moves float32 answers by some 1e-6 of their scale.
-# An activation scale that is taken over the whole batch (dynamic INT8) moves them by 1e-2.
-TOLERANCE = 1e-3
+from engines.batch_mates import TOLERANCE, changes
+from engines.engine import Arrays, Runner
 
 
 def batch_dependence(runner: Runner, rows: Arrays) -> str | None:
     """What differs when `rows` run together instead of one by one, as a sentence; None when nothing does.
 
-    `rows` are different rows of each input along axis 0. Compared at every row position of the whole batch and of
-    every smaller power of two. Raises what the runner raises.
+    Raises what the runner raises.
     """
-    count = len(next(iter(rows.values())))
-    alone = [runner.run({name: array[i : i + 1] for name, array in rows.items()}) for i in range(count)]
-    size = count
-    while size > 1:
-        together = runner.run({name: array[:size] for name, array in rows.items()})
-        for name, array in together.items():
-            if array.ndim == 0 or len(array) != size:
-                return f"output '{name}' has shape {list(array.shape)} for {size} rows"
-            for position in range(size):
-                difference = _difference(alone[position][name], array[position : position + 1])
-                if difference > TOLERANCE:
-                    return (
-                        f"output '{name}' of a row changes by {difference:.2g} of its scale "
-                        f"when the row shares a batch of {size}"
-                    )
-        size //= 2
-    return None
-
-
-def _difference(one: Array, other: Array) -> float:
-    """Largest difference of floats as a share of the largest finite value; 0 or infinity for what is exact."""
-    if one.shape != other.shape:
-        return inf
-    if one.dtype.kind in "Obiu":
-        return 0.0 if np.array_equal(one, other) else inf
-    one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
-    differs = (one != other) & ~(np.isnan(one) & np.isnan(other))
-    if not differs.any():
-        return 0.0
-    scale = np.abs(one[np.isfinite(one)]).max(initial=1e-6)
-    largest = float(np.abs(one[differs] - other[differs]).max() / scale)
-    return inf if isnan(largest) else largest
+    return next((change.words for change in changes(runner, rows) if change.difference > TOLERANCE), None)

@@ -8,6 +8,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+MOST_DB = 200.0
+"""A signal-to-noise that says: equal. JSON has no infinity, and the rounding of float32 itself is at 150 dB."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -59,11 +62,16 @@ class Quality:
 
     rows: int
     metric: str
-    """`accuracy`, `agreement` (no labels: share of rows with the source's top-1), or the user's `module:function`."""
+    """`accuracy`, `agreement` (no labels: share of rows with the source's top-1), `cosine` (no scores either), or the
+    user's `module:function`. The more, the better."""
     source: float
     variant: float
     drop: Interval
     """source - variant, paired."""
+    broken: int | None
+    """Rows that only the source gets right; None where a row can be half right."""
+    fixed: int | None
+    """Rows that only the variant gets right."""
     agreement: float | None
     """Share of rows with the same top-1 as the source; None where outputs are no scores."""
     cosine: float
@@ -71,7 +79,7 @@ class Quality:
     max_error: float
     """Largest absolute difference of an output value."""
     sqnr_db: float
-    """Power of the source's outputs over that of the difference."""
+    """Power of the source's outputs over that of the difference, at most MOST_DB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +88,7 @@ class BatchMates:
 
     invariant: bool
     difference: float
-    """Largest change, as a share of the output's scale."""
+    """Largest change, as a share of the output's scale, at most 1."""
     tolerance: float
     batched: bool
     """Whether it is measured, and would be served, in batches."""
