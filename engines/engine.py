@@ -1,6 +1,7 @@
 """What every engine offers: a variant is loaded once, and each worker gets a runner of its own."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -46,3 +47,9 @@ class Engine(Protocol):
     def close(self) -> None:
         """Free what the engine holds; a second time does nothing. No runner may be running or run again."""
         ...
+
+
+class OpenEngine(Protocol):
+    """An engine module's `load`: the file opened for `instances` workers of `threads` threads. Raises LoadError."""
+
+    def __call__(self, path: Path, signature: Signature, *, instances: int, threads: int) -> Engine: ...

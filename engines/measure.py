@@ -120,7 +120,7 @@ def _measure(engine: Engine, split: Split, budget_seconds: float, clock: Callabl
         runs.append(_seconds(runners[0], inputs, clock))
         if len(runs) == _MANY_RUNS and median(runs) < _TINY_SECONDS:
             return Measurement(split, split.instances / median(runs), median(runs))
-    return Measurement(split, _runs_per_second(runners, inputs, budget_seconds * 2 / 3, clock), median(runs))
+    return Measurement(split, runs_per_second(runners, inputs, budget_seconds * 2 / 3, clock), median(runs))
 
 
 def _seconds(runner: Runner, inputs: Arrays, clock: Callable[[], float]) -> float:
@@ -129,7 +129,7 @@ def _seconds(runner: Runner, inputs: Arrays, clock: Callable[[], float]) -> floa
     return clock() - started
 
 
-def _runs_per_second(
+def runs_per_second(
     runners: Sequence[Runner], inputs: Arrays, budget_seconds: float, clock: Callable[[], float]
 ) -> float:
     """Of all runners together, each in a thread of its own. Raises what a run raises."""

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.metrics import Key, Metrics
-from app.serving.loading import Loaded, OpenEngine, load
+from app.serving.loading import Loaded, load
 from app.serving.servable import Identity, QueueLimits, Servable
 from app.settings import ModelSettings
+from engines.engine import OpenEngine
 from engines.machine import fingerprint, usable_cores
 from engines.signature import Signature
 from model_store.records import VariantRecord, VersionRecord

@@ -17,10 +17,10 @@ from app.control.snapshot import labels_answering, snapshot
 from app.errors import LoadFailed
 from app.metrics import Loaded, Metrics
 from app.serving.lifecycle import Load, State, VersionKey, next_action
-from app.serving.loading import OpenEngine
 from app.serving.servable import Servable
 from app.serving.table import Table, folded
 from app.settings import Settings
+from engines.engine import OpenEngine
 from model_store.records import VersionRecord
 from model_store.store import Store
 

@@ -13,7 +13,7 @@ from app.serving.batch import group_of
 from app.serving.cost import LOOP_BOUND_SECONDS, CostTable
 from app.serving.parity import batch_dependence
 from app.settings import ModelSettings
-from engines.engine import Arrays, Engine, Runner
+from engines.engine import Arrays, Engine, OpenEngine, Runner
 from engines.errors import EngineError
 from engines.measure import Measured, Split, choose_split
 from engines.samples import sample_inputs
@@ -27,12 +27,6 @@ _PARITY_ROWS = 4
 _WARM_RUNS = 3
 # A row must get this much cheaper by joining twice as many.
 _WORTH = 0.97
-
-
-class OpenEngine(Protocol):
-    """An engine module's `load`."""
-
-    def __call__(self, path: Path, signature: Signature, *, instances: int, threads: int) -> Engine: ...
 
 
 class Memory(Protocol):
