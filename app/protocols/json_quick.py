@@ -78,12 +78,13 @@ class RowLayout:
         Raises as `read_alone`.
         """
         rows = len(node)
+        lists = 1 + rows * self.row_lists
         flat = read_flat(node, self.numbers)
-        if not rows or flat.size != rows * self.row_size or count_lists(text) != 1 + rows * self.row_lists:
+        if not rows or flat.size != rows * self.row_size or count_lists(text) != lists:
             return None
         shape = (rows, *self.row_shape)
         if rows > 1 or len(self.row_shape) > 1:  # else its one list can have no other length
-            _check_nesting(node, shape, text)
+            _check_nesting(node, shape, lists, text)
         return flat.reshape(shape)
 
 
@@ -95,8 +96,9 @@ def read_alone(node: Any, shape: tuple[int, ...], numbers: Numbers, text: bytes)
     flat = read_flat(node, numbers)
     if not flat.size or flat.size != math.prod(shape):
         raise ValueError("another shape")
-    _check_nesting(node, shape, text)
-    return flat.reshape(shape), _lists_of(shape)
+    lists = _lists_of(shape)
+    _check_nesting(node, shape, lists, text)
+    return flat.reshape(shape), lists
 
 
 def shape_of(node: Any, rank: int) -> tuple[int, ...]:
@@ -117,19 +119,19 @@ def _lists_of(shape: tuple[int, ...]) -> int:
     return lists
 
 
-def _check_nesting(node: Any, shape: tuple[int, ...], text: bytes) -> None:
-    """Raises ValueError unless the lists under a simdjson array are nested as the shape says.
+def _check_nesting(node: Any, shape: tuple[int, ...], lists: int, text: bytes) -> None:
+    """Raises ValueError unless the lists under a simdjson array are nested as the shape says, which takes so many.
 
     They hold as many numbers as it says, at least one, and nothing else. The caller compares the number of lists.
     """
-    lists = _lists_of(shape)
     if lists > _FEW_LISTS and lists * _LONG_LIST_BYTES > len(text):
         _check_brackets(shape, lists, text)
         return
+    if len(node) != shape[0]:
+        raise ValueError("another shape")
     level = [node]
-    for axis, size in enumerate(shape):
-        if axis:
-            level = [child for parent in level for child in parent]
+    for size in shape[1:]:
+        level = [child for parent in level for child in parent]
         if set(map(len, level)) != {size}:
             raise ValueError("ragged")
 
