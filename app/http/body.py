@@ -75,6 +75,7 @@ def unpack(body: bytes, window: int, limit_bytes: int) -> bytes:
     """The unpacked body. Raises Malformed when it is damaged, BodyTooLarge when it would be over the limit."""
     pieces: list[bytes] = []
     room_bytes = limit_bytes
+    is_whole = False
     for _ in range(_MOST_MEMBERS if window == ENCODINGS[b"gzip"] else 1):
         inflater = zlib.decompressobj(window)
         try:
@@ -85,10 +86,10 @@ def unpack(body: bytes, window: int, limit_bytes: int) -> bytes:
         if room_bytes < 0:
             raise too_large(limit_bytes, "unpacks to more than")
         pieces.append(piece)
-        body = inflater.unused_data
+        is_whole, body = inflater.eof, inflater.unused_data
         if not body.startswith(_MEMBER):
             break
-    if not inflater.eof or body:
+    if not is_whole or body:
         raise Malformed("the body is not what its Content-Encoding says: it is cut off, or bytes follow its end")
     return b"".join(pieces)
 
