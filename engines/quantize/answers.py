@@ -21,19 +21,19 @@ class Answering:
         """Every output with one entry a row along axis 0. Raises what the runner raises."""
         if self.batched:
             return self.runner.run(inputs)
-        alone = [self.runner.run(row) for row in self.apart(inputs)]
+        alone = [self.runner.run(row) for row in rows_apart(inputs, self.signature)]
         return {spec.name: self._joined([one[spec.name] for one in alone]) for spec in self.signature.outputs}
-
-    def apart(self, inputs: Arrays) -> Iterator[Arrays]:
-        """The rows one by one, each as the model takes it."""
-        for position in range(len(next(iter(inputs.values())))):
-            if self.signature.batch_axis is None:
-                # ascontiguousarray would make a rank-0 tensor one of rank 1
-                yield {name: np.asarray(array[position]) for name, array in inputs.items()}
-            else:
-                yield {name: array[position : position + 1] for name, array in inputs.items()}
 
     def _joined(self, rows: list[Array]) -> Array:
         """A model without batch axis has outputs without one, unless it fixes theirs to 1."""
         has_axis = self.signature.batch_axis is not None or all(row.shape[:1] == (1,) for row in rows)
         return np.concatenate(rows) if has_axis else np.stack(rows)
+
+
+def rows_apart(inputs: Arrays, signature: Signature) -> Iterator[Arrays]:
+    """The rows one by one, each as the model takes it."""
+    for position in range(len(next(iter(inputs.values())))):
+        if signature.batch_axis is None:
+            yield {name: np.asarray(array[position]) for name, array in inputs.items()}
+        else:
+            yield {name: array[position : position + 1] for name, array in inputs.items()}

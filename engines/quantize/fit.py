@@ -36,13 +36,18 @@ def _fit(array: Array, spec: TensorSpec, has_batch_axis: bool) -> Array:
     return np.ascontiguousarray(_shaped(_typed(array, spec), spec, has_batch_axis))
 
 
-def _typed(array: Array, spec: TensorSpec) -> Array:
-    wanted = NUMPY_DTYPES[spec.dtype]
-    if spec.dtype == "string" and array.dtype.kind in "UO":
+def restored(array: Array, dtype: str) -> Array:
+    """An array out of a numpy file as the signature's dtype has it: such files know no `str` objects, no bfloat16."""
+    if dtype == "string" and array.dtype.kind in "UO":
         return array.astype(object)
-    if spec.dtype == "bfloat16" and array.dtype == np.dtype("V2"):  # what numpy's files make of bfloat16
-        return array.view(wanted)
-    if array.dtype != wanted:
+    if dtype == "bfloat16" and array.dtype == np.dtype("V2"):
+        return array.view(NUMPY_DTYPES[dtype])
+    return array
+
+
+def _typed(array: Array, spec: TensorSpec) -> Array:
+    array = restored(array, spec.dtype)
+    if array.dtype != NUMPY_DTYPES[spec.dtype]:
         raise DataError(
             f"input {spec.name!r} is {array.dtype}, the model takes {spec.dtype}; "
             f"scale the values as the model expects them and save them as {spec.dtype}"

@@ -27,7 +27,7 @@ class Pace:
 
     batch_1: Timing
     batch_8: Timing | None
-    """None where no batch of 8 can run."""
+    """None where one of the two would not be served in batches of 8."""
     rows_per_second: float
     """With all cores busy, in the best of the tried splits and batch sizes."""
 
