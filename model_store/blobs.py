@@ -49,7 +49,7 @@ class Blobs:
         durable.remove(self.path(digest))
 
 
-_MEND = "Publish the same file once more to mend it, or restore it from a backup."
+_MEND = "Publish or add the same file once more to mend it, or restore it from a backup."
 
 
 def digest_of(path: Path, progress: Progress | None = None) -> str:
@@ -74,4 +74,4 @@ def source_pieces(path: Path, progress: Progress | None = None) -> Iterator[byte
     try:
         yield from pieces(path, progress)
     except OSError as error:
-        raise StorageFailed(f"cannot read {path}: {error.strerror}. Nothing was published.") from error
+        raise StorageFailed(f"cannot read {path}: {error.strerror}. Nothing was stored.") from error

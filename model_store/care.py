@@ -7,7 +7,7 @@ from model_store import durable, journal, shelf, views
 from model_store.blobs import Blobs, Progress, digest_of
 from model_store.catalogue import Catalogue
 from model_store.errors import Corrupt
-from model_store.layout import Layout
+from model_store.layout import VERSION_FILE, Layout, variant_file
 from model_store.records import ModelRecord
 
 
@@ -64,14 +64,14 @@ def read_models(layout: Layout) -> Iterator[ModelRecord]:
 
 
 def needed_blobs(models: Iterable[ModelRecord]) -> dict[str, str]:
-    """Digest -> a version that refers to it and is not retired."""
+    """Digest -> a version that refers to it and is not retired, nor the variant dropped."""
     return {
         file.digest: str(record)
         for model in models
         for record in model.versions
         if not record.retired
         for variant in record.variants
-        for file in variant.files
+        for file in variant.stored
     }
 
 
@@ -112,19 +112,27 @@ def check_blobs(
 
 
 def _against_journal(layout: Layout, key: str) -> Iterator[Finding]:
-    published: set[str] = set()
-    for entry in journal.read(layout.journal(key)):
-        published.add(entry.version)
-        for name, digest in (entry.manifests or {}).items():
-            path = layout.version(key, entry.version) / name
-            subject = f"{key}@{entry.version}"
-            if not path.exists():
-                yield Finding(subject, f"{path} is missing. Restore it from a backup.")
-            elif digest_of(path) != digest:
-                yield Finding(subject, f"{path} is not what was published. Restore it from a backup.")
-    for path in layout.versions(key).glob(f"*/{shelf.VERSION_FILE}"):
-        if path.parent.name not in published:
-            yield Finding(f"{key}@{path.parent.name}", f"{layout.journal(key)} knows nothing of it. Restore that file.")
+    folder = layout.versions(key)
+    written = journal.fold(journal.read(layout.journal(key))).manifests
+    for name, digest in written.items():
+        path = folder / name
+        if not path.exists():
+            yield Finding(_version_of(key, name), f"{path} is missing. Restore it from a backup.")
+        elif digest_of(path) != digest:
+            yield Finding(_version_of(key, name), f"{path} is not what was published. Restore it from a backup.")
+    for path in (*folder.glob(f"*/{VERSION_FILE}"), *folder.glob(f"*/{variant_file('*')}")):
+        name = path.relative_to(folder).as_posix()
+        if name not in written:
+            yield Finding(
+                _version_of(key, name),
+                f"{layout.journal(key)} knows nothing of {path}. Restore the journal from a backup, "
+                "or remove what is not the store's.",
+            )
+
+
+def _version_of(key: str, manifest: str) -> str:
+    version, _, _ = manifest.partition("/")
+    return f"{key}@{version}"
 
 
 def _against_catalogue(catalogue: Catalogue, model: ModelRecord) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from model_store.durable import sync_folder
 from model_store.errors import Corrupt, FormatTooNew, StorageFailed, StoreBusy
 from model_store.manifest import Metadata
 from model_store.names import key_of
-from model_store.records import FileRecord, ModelRecord, VariantRecord, VersionRecord
+from model_store.records import FileRecord, ModelRecord, VariantRecord, VersionRecord, in_order
 from model_store.versions import ascending
 
 _LOCKED_SECONDS = 30.0
@@ -115,9 +115,7 @@ class Catalogue:
             # One transaction, so that versions, variants and labels are of one moment.
             found = connection.scalar(select(tables.model.c.name).where(tables.model.c.key == key))
             versions = connection.execute(select(tables.version).where(tables.version.c.model == key)).all()
-            variants = connection.execute(
-                select(tables.variant).where(tables.variant.c.model == key).order_by(tables.variant.c.name)
-            ).all()
+            variants = connection.execute(select(tables.variant).where(tables.variant.c.model == key)).all()
             labels = connection.execute(select(tables.label).where(tables.label.c.model == key)).all()
         if found is None:
             return None
@@ -217,6 +215,10 @@ def _variant_row(key: str, record: VersionRecord, variant: VariantRecord) -> dic
         "engine": variant.engine,
         "digest": variant.digest,
         "files": [asdict(file) for file in variant.files],
+        "recipe": variant.recipe,
+        "passed": variant.passed,
+        "report": None if variant.report is None else asdict(variant.report),
+        "golden": None if variant.golden is None else asdict(variant.golden),
     }
 
 
@@ -230,9 +232,18 @@ def _record(name: str, row: Row[Any], variants: Sequence[Row[Any]]) -> VersionRe
         parent=row.parent,
         published_at=datetime.fromisoformat(row.published_at),
         retired=row.retired,
-        variants=tuple(
-            VariantRecord(v.name, v.engine, v.digest, tuple(FileRecord(**file) for file in v.files))
-            for v in variants
-            if v.version == row.version
-        ),
+        variants=in_order(_variant(one) for one in variants if one.version == row.version),
+    )
+
+
+def _variant(row: Row[Any]) -> VariantRecord:
+    return VariantRecord(
+        name=row.name,
+        engine=row.engine,
+        digest=row.digest,
+        files=tuple(FileRecord(**file) for file in row.files),
+        recipe=row.recipe,
+        passed=row.passed,
+        report=None if row.report is None else FileRecord(**row.report),
+        golden=None if row.golden is None else FileRecord(**row.golden),
     )

@@ -1,7 +1,7 @@
 """A change to one model: noted first, then carried out, then taken off the note; a killed writer's is finished later.
 
-Whether a publish happened is decided by one rename, that of `version.json`. What follows from it (journal, catalogue)
-is in the note, so whoever finds the note can finish it, any number of times.
+Whether a publish happened is decided by one rename, that of `version.json`, and whether a variant was added by that of
+its manifest. What follows (journal, catalogue) is in the note, so whoever finds it can finish it, any number of times.
 """
 
 import shutil
@@ -13,7 +13,7 @@ from model_store import durable, journal, shelf
 from model_store.catalogue import Catalogue
 from model_store.errors import Corrupt
 from model_store.journal import Entry
-from model_store.layout import Layout
+from model_store.layout import Layout, variant_file
 
 
 class Change(BaseModel):
@@ -41,15 +41,20 @@ def finish(layout: Layout, catalogue: Catalogue, change: Change) -> None:
 
 
 def carry_out(layout: Layout, change: Change) -> bool:
-    """Carry the change into the journal if its version is whole; remove its remains if it never came to be."""
-    whole = shelf.is_whole(layout, change.model, change.version)
-    if whole:
-        journal.append(layout.journal(change.model), change.entries)
-    else:
-        shutil.rmtree(layout.version(change.model, change.version), ignore_errors=True)
+    """Carry the change into the journal if it came to be; if not, remove what there is of it. Tells which."""
+    folder = layout.version(change.model, change.version)
+    if not shelf.is_whole(layout, change.model, change.version):
+        shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):  # other versions live there, or it was never made
             layout.versions(change.model).rmdir()
-    return whole
+        return False
+    if not all((folder / name).exists() for entry in change.entries for name in entry.manifests or ()):
+        return False  # a variant whose manifest was never written
+    journal.append(layout.journal(change.model), change.entries)
+    for entry in change.entries:
+        if entry.action == "drop_variant" and entry.variant is not None:
+            durable.remove(folder / variant_file(entry.variant))
+    return True
 
 
 def drop(layout: Layout) -> None:

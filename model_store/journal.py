@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from model_store import durable
 from model_store.errors import Corrupt
+from model_store.layout import variant_file
 from model_store.manifest import Sha256
 
-Action = Literal["publish", "label", "unlabel", "retire"]
+Action = Literal["publish", "label", "unlabel", "retire", "add_variant", "drop_variant"]
 
 
 class Entry(BaseModel):
@@ -26,8 +27,9 @@ class Entry(BaseModel):
     action: Action
     version: str
     label: str | None = None
+    variant: str | None = None
     manifests: dict[str, Sha256] | None = None
-    """Of a publish: file name below the version's folder -> SHA-256 of the manifest."""
+    """What a publish or an added variant wrote: file name below the version's folder -> SHA-256 of the manifest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,15 @@ class State:
 
     labels: dict[str, str] = field(default_factory=dict)
     retired: frozenset[str] = frozenset()
+    manifests: dict[str, str] = field(default_factory=dict)
+    """Of everything that was published or added and not dropped: path below the model's folder -> SHA-256."""
 
 
 def fold(entries: Iterable[Entry]) -> State:
-    """Labels (label -> version) and retired versions after these entries."""
+    """Labels (label -> version), retired versions and manifests after these entries."""
     labels: dict[str, str] = {}
     retired: set[str] = set()
+    manifests: dict[str, str] = {}
     for entry in entries:
         if entry.action == "label" and entry.label is not None:
             labels[entry.label] = entry.version
@@ -49,7 +54,10 @@ def fold(entries: Iterable[Entry]) -> State:
             labels.pop(entry.label, None)
         elif entry.action == "retire":
             retired.add(entry.version)
-    return State(labels, frozenset(retired))
+        elif entry.action == "drop_variant" and entry.variant is not None:
+            manifests.pop(f"{entry.version}/{variant_file(entry.variant)}", None)
+        manifests.update({f"{entry.version}/{name}": digest for name, digest in (entry.manifests or {}).items()})
+    return State(labels, frozenset(retired), manifests)
 
 
 def read(path: Path) -> list[Entry]:
@@ -60,6 +68,11 @@ def read(path: Path) -> list[Entry]:
         return []
     lines = data.split(b"\n")[:-1]
     return [_parse(path, number, line) for number, line in enumerate(lines, start=1)]
+
+
+def next_seq(path: Path) -> int:
+    """The number of the next entry. The caller holds the store's lock. Raises Corrupt."""
+    return len(read(path)) + 1
 
 
 def append(path: Path, entries: Sequence[Entry]) -> None:

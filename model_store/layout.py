@@ -10,6 +10,14 @@ from model_store.names import key_of
 
 FORMAT = 1
 
+VERSION_FILE = "version.json"
+VARIANTS = "variants"
+
+
+def variant_file(name: str) -> str:
+    """Where a variant's manifest lies below its version's folder."""
+    return f"{VARIANTS}/{name}.json"
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:

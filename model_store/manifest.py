@@ -1,12 +1,14 @@
 """The manifests: a version and each of its variants, written once as JSON. docs/format.md describes them."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from model_store.errors import InvalidMetadata
+
+_Value = TypeVar("_Value")
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -24,7 +26,9 @@ class Metadata(BaseModel):
     tags: dict[str, str] | list[str] = Field(default_factory=list, description="Free words, or names with values.")
 
 
-_AS_DEEP_AS_IN_A_MANIFEST = TypeAdapter(list[Metadata])
+# In a list, for they lie as deep in a manifest.
+_METADATA = TypeAdapter(list[Metadata])
+_RECIPE = TypeAdapter(list[dict[str, JsonValue]])
 
 
 def check_metadata(metadata: Metadata) -> None:
@@ -32,12 +36,21 @@ def check_metadata(metadata: Metadata) -> None:
 
     That is half a surrogate pair, and lists within lists beyond what pydantic's JSON reader follows.
     """
+    _check_it_comes_back(_METADATA, [metadata], "metadata")
+
+
+def check_recipe(recipe: dict[str, JsonValue]) -> None:
+    """`check_metadata`, for how a variant was made."""
+    _check_it_comes_back(_RECIPE, [recipe], "recipe")
+
+
+def _check_it_comes_back(kind: TypeAdapter[_Value], value: _Value, what: str) -> None:
     try:
-        _AS_DEEP_AS_IN_A_MANIFEST.validate_json(_AS_DEEP_AS_IN_A_MANIFEST.dump_json([metadata]))
+        kind.validate_json(kind.dump_json(value))
     except PydanticSerializationError as error:
-        raise InvalidMetadata("the metadata has a text with half a surrogate pair. Write both halves.") from error
+        raise InvalidMetadata(f"the {what} has a text with half a surrogate pair. Write both halves.") from error
     except ValidationError as error:
-        raise InvalidMetadata("the metadata is nested too deep to be read again. Flatten it.") from error
+        raise InvalidMetadata(f"the {what} is nested too deep to be read again. Flatten it.") from error
 
 
 class _Manifest(BaseModel):
@@ -73,9 +86,16 @@ class VersionManifest(_Manifest):
 
 
 class VariantManifest(_Manifest):
-    """`variants/<name>.json`: the files of one variant, the one that an engine opens first."""
+    """`variants/<name>.json`: the files of one variant, the one that an engine opens first.
+
+    What follows `files` is null for the variant that the version was published with.
+    """
 
     name: str
     engine: str
     digest: Sha256
     files: tuple[FileManifest, ...] = Field(min_length=1)
+    recipe: dict[str, JsonValue] | None = None
+    passed: bool | None = None
+    report: FileManifest | None = None
+    golden: FileManifest | None = None

@@ -1,7 +1,7 @@
 """Which names are allowed. All of these refuse before a path is touched."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from model_store.errors import InvalidName
 
@@ -44,12 +44,11 @@ def check_cache_key(key: str) -> str:
     return key
 
 
-def check_files(main: str, external: Iterable[str]) -> None:
+def check_files(names: Sequence[str]) -> None:
     """The files of one artifact must be able to lie in one folder, and none outside it. Raises InvalidName.
 
-    `external` are POSIX paths relative to the folder of the file that refers to them.
+    `names` are POSIX paths relative to that folder.
     """
-    names = [main, *external]
     for name in names:
         parts = name.split("/")
         if _CONTROL.search(name) or not set(parts).isdisjoint({"", ".", ".."}) or len(name.encode()) > 1024:
@@ -57,7 +56,7 @@ def check_files(main: str, external: Iterable[str]) -> None:
         if any(len(part.encode()) > 255 for part in parts):
             raise InvalidName(f"external file {name!r} has a part of more than 255 bytes. Export with shorter names.")
     folders = {name[: slash.start()] for name in names for slash in re.finditer("/", name)}
-    clash = folders.intersection(names) or ({main} & set(names[1:]))
+    clash = folders.intersection(names) or {name for name in names if names.count(name) > 1}
     if clash:
         raise InvalidName(f"external file {min(clash)!r} has the name of another file of the model. Export again.")
 

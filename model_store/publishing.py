@@ -1,34 +1,20 @@
 """How a version comes in: staged beside other writers, then added under the lock."""
 
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
-from model_store import change, durable, journal, shelf
-from model_store.blobs import Blobs, source_pieces
+from model_store import change, durable, journal
+from model_store.blobs import Blobs
 from model_store.catalogue import Catalogue
-from model_store.errors import Conflict, StorageFailed
+from model_store.errors import Conflict
+from model_store.incoming import Incoming, named
 from model_store.journal import Entry
-from model_store.layout import Layout
+from model_store.layout import VERSION_FILE, Layout, variant_file
 from model_store.manifest import FileManifest, VariantManifest, VersionManifest
 from model_store.names import check_files, check_label, check_model, check_variant
-from model_store.records import FileRecord, ModelRecord, NewVersion, VersionRecord, artifact_digest
+from model_store.records import ModelRecord, NewVersion, VersionRecord
 from model_store.versions import parse, predecessor
-
-Progress = Callable[[int, int], None]
-"""Called with bytes done and bytes in all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """An artifact whose files are staged, the main one first."""
-
-    digest: str
-    records: tuple[FileRecord, ...]
-    files: tuple[durable.Staged, ...]
 
 
 def refuse_bad_names(new: NewVersion) -> None:
@@ -36,35 +22,9 @@ def refuse_bad_names(new: NewVersion) -> None:
     check_model(new.name)
     parse(new.version)
     check_variant(new.variant)
-    check_files(_main_name(new.source), new.external)
+    check_files([name for name, _ in named(new.source, new.external)])
     for label in new.labels:
         check_label(label)
-
-
-def stage(stack: ExitStack, new: NewVersion, staging: Path, progress: Progress | None) -> Incoming:
-    """Copy all files of a version into `staging`; `stack` owns the copies. Raises StorageFailed."""
-    sources = [(_main_name(new.source), new.source), *sorted(new.external.items())]
-    sizes = [_size(path) for _, path in sources]
-    advance = counted(progress, sum(sizes))
-    files = tuple(
-        stack.enter_context(durable.staged(staging, source_pieces(path, advance), size))
-        for (_, path), size in zip(sources, sizes, strict=True)
-    )
-    records = tuple(FileRecord(name, file.digest, file.bytes) for (name, _), file in zip(sources, files, strict=True))
-    return Incoming(artifact_digest(records), records, files)
-
-
-def counted(progress: Progress | None, total: int) -> Callable[[int], None]:
-    """Turns steps of bytes into calls of `progress`."""
-    done = 0
-
-    def advance(step: int) -> None:
-        nonlocal done
-        done += step
-        if progress:
-            progress(done, total)
-
-    return advance
 
 
 def add(
@@ -108,7 +68,7 @@ def _known_version(model: ModelRecord | None, new: NewVersion, digest: str) -> V
 def _entries(
     layout: Layout, model: ModelRecord | None, new: NewVersion, manifests: dict[str, bytes], now: datetime
 ) -> list[Entry]:
-    seq = len(journal.read(layout.journal(new.name))) + 1
+    seq = journal.next_seq(layout.journal(new.name))
     entries = []
     if manifests:
         digests = {name: sha256(data).hexdigest() for name, data in manifests.items()}
@@ -138,22 +98,10 @@ def _manifests(model: ModelRecord | None, new: NewVersion, incoming: Incoming, n
         parent=predecessor(living, new.version),
         published_at=now,
     )
-    return {f"{shelf.VARIANTS}/{new.variant}.json": variant.to_bytes(), shelf.VERSION_FILE: version.to_bytes()}
+    return {variant_file(new.variant): variant.to_bytes(), VERSION_FILE: version.to_bytes()}
 
 
 def _write_manifests(folder: Path, manifests: dict[str, bytes], staging: Path) -> None:
     for name, data in manifests.items():
         durable.make_folder((folder / name).parent)
         durable.write(folder / name, data, staging)
-
-
-def _main_name(source: Path) -> str:
-    """The main file's name beside the others: that of the source would make equal models differ."""
-    return f"model{source.suffix.lower()}"
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise StorageFailed(f"cannot read {path}: {error.strerror}. Nothing was published.") from error

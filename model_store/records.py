@@ -1,11 +1,13 @@
 """What callers hand to the store and get from it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+from pydantic import JsonValue
 
 from model_store.manifest import Metadata
 
@@ -30,6 +32,25 @@ class NewVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class NewVariant:
+    """A variant to add to a version.
+
+    `source` and `external` as in `NewVersion`, for any engine's files: in the store the main one is called `model` with
+    its extension, and OpenVINO's `x.bin` beside `x.xml` is renamed along. `recipe` says how it was made; `report` and
+    `golden` (an .npz) are kept as they are. `passed` is the gate's verdict, None where none has judged.
+    """
+
+    name: str
+    engine: str
+    source: Path
+    external: Mapping[str, Path]
+    recipe: dict[str, JsonValue]
+    report: bytes | None
+    golden: Path | None
+    passed: bool | None
+
+
+@dataclass(frozen=True, slots=True)
 class FileRecord:
     """One file of an artifact: its name beside the others, the SHA-256 that it is stored under, and its size."""
 
@@ -40,22 +61,38 @@ class FileRecord:
 
 @dataclass(frozen=True, slots=True)
 class VariantRecord:
-    """One numeric realisation of a version. The first of `files` is the one that an engine opens."""
+    """One numeric realisation of a version. The first of `files` is the one that an engine opens.
+
+    The variant that the version was published with has no recipe, verdict, report or golden rows: the others are
+    measured against it.
+    """
 
     name: str
     engine: str
     digest: str
     files: tuple[FileRecord, ...]
+    recipe: dict[str, Any] | None = None
+    passed: bool | None = None
+    report: FileRecord | None = None
+    golden: FileRecord | None = None
 
     @property
     def bytes(self) -> int:
-        """The size of all files together."""
+        """The size of all files that an engine needs."""
         return sum(file.bytes for file in self.files)
+
+    @property
+    def stored(self) -> tuple[FileRecord, ...]:
+        """Everything that is kept of it."""
+        return (*self.files, *(file for file in (self.report, self.golden) if file))
 
 
 @dataclass(frozen=True, slots=True)
 class VersionRecord:
-    """A published version. `digest` is that of the source artifact; `published_at` is in UTC."""
+    """A published version. `digest` is that of the source artifact; `published_at` is in UTC.
+
+    `variants` begins with the one that was published; the others follow in the order of their names.
+    """
 
     name: str
     version: str
@@ -86,6 +123,19 @@ class Published:
 
     record: VersionRecord
     created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What came of adding a variant. `created` is False where the version had this very variant already."""
+
+    record: VersionRecord
+    created: bool
+
+
+def in_order(variants: Iterable[VariantRecord]) -> tuple[VariantRecord, ...]:
+    """The variant that was published, then the others in the order of their names."""
+    return tuple(sorted(variants, key=lambda variant: (variant.recipe is not None, variant.name)))
 
 
 def artifact_digest(files: tuple[FileRecord, ...]) -> str:

@@ -8,14 +8,11 @@ from pydantic import ValidationError
 
 from model_store import journal
 from model_store.errors import Corrupt, InvalidVersion
-from model_store.layout import Layout
-from model_store.manifest import VariantManifest, VersionManifest
+from model_store.layout import VARIANTS, VERSION_FILE, Layout
+from model_store.manifest import FileManifest, VariantManifest, VersionManifest
 from model_store.names import key_of
-from model_store.records import FileRecord, ModelRecord, VariantRecord, VersionRecord
+from model_store.records import FileRecord, ModelRecord, VariantRecord, VersionRecord, in_order
 from model_store.versions import ascending
-
-VERSION_FILE = "version.json"
-VARIANTS = "variants"
 
 _Parsed = TypeVar("_Parsed", VersionManifest, VariantManifest)
 
@@ -51,7 +48,21 @@ def read_version(layout: Layout, name: str, version: str, state: journal.State) 
         parent=manifest.parent,
         published_at=manifest.published_at,
         retired=version in state.retired,
-        variants=tuple(_read_variants(folder / VARIANTS)),
+        variants=in_order(_read_variants(folder / VARIANTS)),
+    )
+
+
+def variant_record(manifest: VariantManifest) -> VariantRecord:
+    """A variant as its manifest tells it."""
+    return VariantRecord(
+        name=manifest.name,
+        engine=manifest.engine,
+        digest=manifest.digest,
+        files=tuple(map(_file_record, manifest.files)),
+        recipe=manifest.recipe,
+        passed=manifest.passed,
+        report=_file_record(manifest.report) if manifest.report else None,
+        golden=_file_record(manifest.golden) if manifest.golden else None,
     )
 
 
@@ -69,10 +80,12 @@ def _version_names(layout: Layout, name: str) -> list[str]:
 
 
 def _read_variants(folder: Path) -> Iterator[VariantRecord]:
-    for path in sorted(folder.glob("*.json")):
-        manifest = _parse(path, VariantManifest)
-        files = tuple(FileRecord(file.name, file.digest, file.bytes) for file in manifest.files)
-        yield VariantRecord(manifest.name, manifest.engine, manifest.digest, files)
+    for path in folder.glob("*.json"):
+        yield variant_record(_parse(path, VariantManifest))
+
+
+def _file_record(file: FileManifest) -> FileRecord:
+    return FileRecord(file.name, file.digest, file.bytes)
 
 
 def _parse(path: Path, kind: type[_Parsed]) -> _Parsed:

@@ -7,18 +7,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from model_store import care, change, durable, journal, shelf, views
+from model_store import care, change, durable, journal, shelf, variants, views
 from model_store.blobs import Blobs
 from model_store.catalogue import Catalogue
 from model_store.change import Change
 from model_store.errors import Conflict, NotFound, StoreBusy
+from model_store.incoming import Progress, counted, named, stage
 from model_store.journal import Action, Entry
 from model_store.layout import Layout
 from model_store.lock import exclusive
 from model_store.manifest import check_metadata
 from model_store.names import check_cache_key, check_label, check_model
-from model_store.publishing import Progress, add, counted, refuse_bad_names, stage
-from model_store.records import ModelRecord, NewVersion, Published, VersionRecord
+from model_store.publishing import add, refuse_bad_names
+from model_store.records import Added, FileRecord, ModelRecord, NewVariant, NewVersion, Published, VersionRecord
 from model_store.selection import no_model, pick
 from model_store.versions import parse
 
@@ -92,13 +93,21 @@ class Store:
         """The path of a file that an engine can open, with the files that it refers to beside it.
 
         All bytes were read and their digests verified. The path belongs to the store: open it, never write to it; it
-        lasts until `gc` after the version was retired. Raises NotFound, StorageFailed, and Corrupt naming the blob.
+        lasts until `gc` after the version was retired or the variant dropped. Raises NotFound, StorageFailed, and
+        Corrupt naming the blob.
         """
-        for known in record.variants:
-            if known.name == variant:
-                return views.materialise(self._layout, self._blobs, known)
-        names = ", ".join(known.name for known in record.variants)
-        raise NotFound(f"{record} has no variant {variant!r}; its variants are: {names}.")
+        return views.materialise(self._layout, self._blobs, variants.pick_variant(record, variant))
+
+    def report(self, record: VersionRecord, variant: str) -> bytes:
+        """What was measured of a variant, its digest verified. Raises NotFound, also where there is none; Corrupt."""
+        return self._kept(variants.pick_variant(record, variant).report, record, "report").read_bytes()
+
+    def golden(self, record: VersionRecord, variant: str) -> Path:
+        """The .npz with a variant's golden rows, its digest verified. It is the store's, and lasts as a view does.
+
+        Raises NotFound, also where there is none, and Corrupt.
+        """
+        return self._kept(variants.pick_variant(record, variant).golden, record, "golden rows")
 
     # ---- writing
 
@@ -112,11 +121,39 @@ class Store:
         refuse_bad_names(new)
         check_metadata(new.metadata)
         with ExitStack() as stack:
-            incoming = stage(stack, new, self._layout.staging, progress)
+            incoming = stage(stack, named(new.source, new.external), self._layout.staging, progress)
             with self._exclusive(f"publish {new.name} {new.version}"):
                 model = shelf.read_model(self._layout, new.name)
                 created = add(self._layout, self._catalogue, self._blobs, model, new, incoming, datetime.now(UTC))
                 return Published(self.resolve(new.name, new.version), created)
+
+    def add_variant(self, record: VersionRecord, new: NewVariant, progress: Progress | None = None) -> Added:
+        """Give a version a further variant. Copying runs beside other writers, as in `publish`.
+
+        The same variant once more (name, bytes, engine, recipe and verdict): nothing changes, whatever its report says.
+        Raises Conflict for another one under the name and for the name that was published; NotFound for a version that
+        is unknown or retired; InvalidName and InvalidMetadata before anything is read or written.
+        """
+        variants.refuse_bad_names(new)
+        with ExitStack() as stack:
+            incoming = variants.stage_variant(stack, new, self._layout.staging, progress)
+            with self._changing(record.name, f"add variant {new.name} to {record}") as model:
+                living = pick(model, record.version)
+                created = variants.add_variant(
+                    self._layout, self._catalogue, self._blobs, living, new, incoming, datetime.now(UTC)
+                )
+                return Added(self.resolve(record.name, record.version), created)
+
+    def drop_variant(self, record: VersionRecord, variant: str) -> VersionRecord:
+        """Take a variant out of service; `gc` may then remove its bytes, and its name is free for another one.
+
+        Returns what is left. Raises NotFound, and Conflict for the variant that was published.
+        """
+        with self._changing(record.name, f"drop variant {variant} of {record}") as model:
+            living = pick(model, record.version)
+            variants.refuse_to_drop_the_published(living, variant)
+            self._enter(living, "drop_variant", variant=variant)
+            return self.resolve(record.name, record.version)
 
     def label(self, name: str, version: str, label: str) -> VersionRecord:
         """Make `label` point to the version (exact, or a prefix). Raises NotFound, InvalidName, InvalidVersion."""
@@ -228,13 +265,26 @@ class Store:
         with self._exclusive(purpose):
             yield self._known(shelf.read_model(self._layout, name), name)
 
-    def _enter(self, record: VersionRecord, action: Action, label: str | None = None) -> None:
+    def _enter(
+        self, record: VersionRecord, action: Action, label: str | None = None, variant: str | None = None
+    ) -> None:
         """One more line in the model's journal, and what follows from it."""
-        seq = len(journal.read(self._layout.journal(record.name))) + 1
-        entry = Entry(seq=seq, at=datetime.now(UTC), action=action, version=record.version, label=label)
+        entry = Entry(
+            seq=journal.next_seq(self._layout.journal(record.name)),
+            at=datetime.now(UTC),
+            action=action,
+            version=record.version,
+            label=label,
+            variant=variant,
+        )
         note = Change(model=record.name, version=record.version, entries=(entry,))
         change.begin(self._layout, note)
         change.finish(self._layout, self._catalogue, note)
+
+    def _kept(self, file: FileRecord | None, record: VersionRecord, what: str) -> Path:
+        if file is None:
+            raise NotFound(f"this variant of {record} has no {what}: it was stored without. Ask for another variant.")
+        return self._blobs.check(file.digest)
 
     def _needed_blobs(self) -> dict[str, str]:
         return care.needed_blobs(self.model(name) for name in self.models())

@@ -2,7 +2,7 @@
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, ForeignKeyConstraint, MetaData, String, Table
 
-HEAD = "0001"
+HEAD = "0002"
 """The migration that these tables stand for."""
 
 metadata = MetaData()
@@ -37,6 +37,10 @@ variant = Table(
     Column("engine", String(64), nullable=False),
     Column("digest", String(64), nullable=False),
     Column("files", JSON, nullable=False),  # [{name, digest, bytes}], the one that an engine opens first
+    Column("recipe", JSON),  # null for the variant that the version was published with
+    Column("passed", Boolean),  # null where no gate has judged
+    Column("report", JSON),  # {name, digest, bytes} or null
+    Column("golden", JSON),  # likewise
     ForeignKeyConstraint(["model", "version"], ["version.model", "version.version"]),
 )
 

@@ -11,9 +11,9 @@ from engines.onnx_file import read_onnx
 from engines.onnxruntime_trial import prove_it_loads
 from engines.signature import Signature, incompatibilities
 from model_store.errors import Incompatible, InvalidMetadata, NotFound
+from model_store.incoming import Progress
 from model_store.manifest import Metadata
 from model_store.names import check_model
-from model_store.publishing import Progress
 from model_store.records import NewVersion, Published, VersionRecord
 from model_store.store import Store
 from model_store.versions import keeps_contract, parse, predecessor

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from model_store.manifest import Metadata
-from model_store.records import NewVersion
+from model_store.records import NewVariant, NewVersion
 from model_store.store import Store
 
 SIGNATURE = {"inputs": [{"name": "x", "dtype": "float32", "shape": [-1, 4]}], "outputs": [], "batch_axis": 0}
 
 MakeVersion = Callable[..., NewVersion]
+MakeVariant = Callable[..., NewVariant]
 
 
 @pytest.fixture
@@ -47,6 +49,43 @@ def new_version(tmp_path: Path) -> MakeVersion:
             files[file] = folder / f"{number}-{file.replace('/', '-')}"
             files[file].write_bytes(data)
         return NewVersion(name, version, source, files, SIGNATURE, Metadata(), labels=labels)
+
+    return make
+
+
+@pytest.fixture
+def new_variant(tmp_path: Path) -> MakeVariant:
+    """Make a NewVariant whose files hold what the arguments say."""
+    folder = tmp_path / "variants"
+    folder.mkdir()
+
+    def write(name: str, data: bytes) -> Path:
+        path = folder / f"{sum(1 for _ in folder.iterdir())}-{name}"
+        path.write_bytes(data)
+        return path
+
+    def make(
+        name: str = "int8",
+        content: bytes = b"a variant",
+        *,
+        engine: str = "onnxruntime",
+        suffix: str = ".onnx",
+        external: dict[str, bytes] | None = None,
+        recipe: dict[str, Any] | None = None,
+        report: bytes | None = b"{}",
+        golden: bytes | None = b"golden rows",
+        passed: bool | None = True,
+    ) -> NewVariant:
+        return NewVariant(
+            name=name,
+            engine=engine,
+            source=write(f"variant{suffix}", content),
+            external={file: write(file, data) for file, data in (external or {}).items()},
+            recipe={"method": "minmax"} if recipe is None else recipe,
+            report=report,
+            golden=None if golden is None else write("golden.npz", golden),
+            passed=passed,
+        )
 
     return make
 

@@ -132,7 +132,7 @@ def test_a_source_that_cannot_be_read_leaves_nothing(store: Store, root: Path, n
     new = new_version(external={"w": b"w"})
     new.external["w"].unlink()
     before = sorted(root.rglob("*"))
-    with pytest.raises(StorageFailed, match="Nothing was published"):
+    with pytest.raises(StorageFailed, match="Nothing was stored"):
         store.publish(new)
     assert sorted(root.rglob("*")) == before
 
