@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,13 +11,16 @@ from engines.errors import DataError
 from engines.quantize.columns import LABELS, Columns, Table, choose, rebatch, rows_in
 from engines.quantize.fit import fit
 from engines.quantize.rows import Batch, Rows, RowsSpec
+from engines.quantize.rows_csv import CsvTable
+from engines.quantize.rows_images import ImageTable
+from engines.quantize.rows_module import ModuleTable
 from engines.quantize.rows_npz import NpzTable
 from engines.signature import Signature
 
 
 def open_rows(spec: RowsSpec, signature: Signature) -> Rows:
     """Read all chosen rows once, to check and digest them. Raises DataError."""
-    table = _table(spec)
+    table = _table(spec, signature)
     if spec.most_rows is not None and spec.most_rows < 1:
         raise DataError(f"{spec.most_rows} rows were asked for; at least one is needed")
     chosen = choose(table.count, spec.most_rows, spec.seed)
@@ -25,11 +29,17 @@ def open_rows(spec: RowsSpec, signature: Signature) -> Rows:
     return _FittingRows(table, chosen, signature)
 
 
-def _table(spec: RowsSpec) -> Table:
+def _table(spec: RowsSpec, signature: Signature) -> Table:
     path = Path(spec.path)
-    if not path.exists():
-        raise DataError(f"{spec.path} does not exist; give an .npz file")
-    return NpzTable(path)
+    if spec.image is not None and not path.is_dir():
+        raise DataError(f"{spec.path} is no folder, and only images are prepared by a line; leave the line out")
+    if path.is_dir():
+        return ImageTable(path, spec.image, signature)
+    if path.is_file():
+        return CsvTable(path, signature) if path.suffix.lower() == ".csv" else NpzTable(path)
+    if re.fullmatch(r"[\w.]+:\w+", spec.path):
+        return ModuleTable(spec.path)
+    raise DataError(f"{spec.path} does not exist; give an .npz or .csv file, a folder of images, or module:function")
 
 
 class _FittingRows:
