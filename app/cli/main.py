@@ -10,6 +10,7 @@ HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
 COMMANDS = {
     "model": ("app.cli.model:model", "Publish, list, label, retire and check the models of a store."),
+    "quantize": ("app.cli.quantize:quantize", "Make, measure and judge low-precision variants of a version."),
     "serve": ("app.cli.serve:serve", "Serve models over REST."),
     "config": ("app.cli.config:config", "Print every effective setting and where it came from."),
 }

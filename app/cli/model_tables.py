@@ -62,7 +62,7 @@ def print_models(models: Iterable[ModelRecord]) -> None:
         labels = ", ".join(f"{label} → {version}" for label, version in sorted(model.labels.items()))
         size = decimal(sum(variant.bytes for record in living for variant in record.variants))
         rows.append((model.name, ", ".join(record.version for record in living), labels, size))
-    _print_table(("model", "versions", "labels", "size"), rows)
+    print_table(("model", "versions", "labels", "size"), rows)
 
 
 def print_versions(model: ModelRecord) -> None:
@@ -78,7 +78,7 @@ def print_versions(model: ModelRecord) -> None:
         )
         for record in model.versions
     ]
-    _print_table(("version", "labels", "variants", "size", "published", ""), rows)
+    print_table(("version", "labels", "variants", "size", "published", ""), rows)
 
 
 def print_version(record: VersionRecord, model: ModelRecord) -> None:
@@ -96,7 +96,7 @@ def print_version(record: VersionRecord, model: ModelRecord) -> None:
         ("batch axis", "-" if signature["batch_axis"] is None else str(signature["batch_axis"])),
         *_metadata_rows(record),
     ]
-    _print_table(("", ""), rows)
+    print_table(("", ""), rows)
 
 
 def _metadata_rows(record: VersionRecord) -> list[tuple[str, str]]:
@@ -114,7 +114,8 @@ def _tensor(tensor: dict[str, Any]) -> str:
     return f"{tensor['name']} {tensor['dtype']} {shape}"
 
 
-def _print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table for people; in a file, no line is broken."""
     table = Table(*head, box=SIMPLE_HEAD, show_header=any(head), pad_edge=False, show_edge=False)
     for row in rows:
         table.add_row(*map(Text, row))

@@ -48,18 +48,35 @@ class Made:
 class Recipe(Protocol):
     """One way to make a variant. Its instances are values: the same name always means the same options."""
 
-    name: str
-    """The variant's name in the store: `int8`, `int8-entropy`, `int4-weight`, `int8-openvino` ..."""
-    engine: str
-    """Which engine runs it: `onnxruntime`, `openvino`, `litert`."""
-    summary: str
-    """One line for tables and help."""
-    needs: tuple[str, ...]
-    """Modules beyond those of serving, that must be importable."""
-    calibrates: bool
-    """Whether it reads calibration rows."""
-    is_candidate: bool
-    """Whether it is tried when none is named."""
+    @property
+    def name(self) -> str:
+        """The variant's name in the store: `int8`, `int8-entropy`, `int4-weight`, `int8-openvino` ..."""
+        ...
+
+    @property
+    def engine(self) -> str:
+        """Which engine runs it: `onnxruntime`, `openvino`, `litert`."""
+        ...
+
+    @property
+    def summary(self) -> str:
+        """One line for tables and help."""
+        ...
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Modules beyond those of serving, that must be importable."""
+        ...
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether it reads calibration rows."""
+        ...
+
+    @property
+    def is_candidate(self) -> bool:
+        """Whether it is tried when none is named."""
+        ...
 
     def refuses(self, source: Source) -> str | None:
         """Why it cannot or need not be tried on this model (`no MatMul with constant weights`), or None."""

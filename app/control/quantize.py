@@ -1,0 +1,170 @@
+"""From a version to its variants: make each, measure it beside the source, judge it, store it, and keep its speed here.
+
+source from the store -> for each recipe: make -> measure -> gate -> store with its report -> remember the speed
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+from app.control.speeds import SpeedMemory
+from app.serving.variants import Speedup
+from engines.engine import OpenEngine
+from engines.errors import EngineError, QuantizeError
+from engines.machine import usable_cores
+from engines.quantize.answers import Answering
+from engines.quantize.gate import Limits
+from engines.quantize.golden import write_golden
+from engines.quantize.measure import Openers, Subject, measure
+from engines.quantize.open_rows import open_rows
+from engines.quantize.recipe import Made, Options, Recipe, Source
+from engines.quantize.recipes import RECIPES
+from engines.quantize.report import Report, to_json
+from engines.quantize.rows import Rows, RowsSpec
+from engines.signature import Signature
+from model_store.errors import Conflict
+from model_store.records import NewVariant, VersionRecord
+from model_store.store import Store
+
+Progress = Callable[[str, str, float], None]
+"""Called with the variant, what is being done with it, and the share that is done, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be tried, on which rows, and what a variant must keep to."""
+
+    calibration: RowsSpec
+    evaluation: RowsSpec
+    limits: Limits
+    recipes: tuple[str, ...] = ()
+    """Names; none means every candidate that fits."""
+    options: Options = field(default_factory=Options)
+    metric: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What came of one recipe: a report, or why there is none."""
+
+    recipe: str
+    report: Report | None
+    why_not: str = ""
+
+
+class Quantizing:
+    """One run over one version. Made once its rows are known to fit."""
+
+    def __init__(self, store: Store, record: VersionRecord, wish: Wish, open_engines: Mapping[str, OpenEngine]) -> None:
+        """Raises QuantizeError for a recipe that does not exist, DataError for rows that do not fit."""
+        self._store = store
+        self._record = record
+        self._wish = wish
+        self._open_engines = open_engines
+        self.recipes = _chosen(wish.recipes)
+        """Those that `run` will try, in this order."""
+        published = record.variants[0]
+        signature = Signature.from_json(record.signature)
+        self._source = Source(store.materialise(record, published.name), signature)
+        self._calibration = open_rows(wish.calibration, signature)
+        self._evaluation = open_rows(wish.evaluation, signature)
+
+    def run(self, progress: Progress) -> Iterator[Tried]:
+        """Try each recipe and give what came of it. A recipe that fails leaves nothing, and the next one is tried."""
+        for recipe in self.recipes:
+            try:
+                yield self._try(recipe, progress)
+            except (EngineError, Conflict) as error:
+                yield Tried(recipe.name, None, str(error))
+
+    def _try(self, recipe: Recipe, progress: Progress) -> Tried:
+        missing = [module for module in recipe.needs if find_spec(module) is None]
+        if missing:
+            return Tried(recipe.name, None, f"skipped: it needs {', '.join(missing)}, which is not installed here")
+        if (why_not := recipe.refuses(self._source)) is not None:
+            return Tried(recipe.name, None, f"skipped: {why_not}")
+        with TemporaryDirectory(prefix="octet-quantize-") as folder:
+            return self._make_and_measure(recipe, Path(folder), progress)
+
+    def _make_and_measure(self, recipe: Recipe, folder: Path, progress: Progress) -> Tried:
+        def told(what: str, done: float) -> None:
+            progress(recipe.name, what, done)
+
+        started = perf_counter()
+        rows = self._calibration if recipe.calibrates else None
+        made = recipe.make(self._source, rows, folder, self._wish.options, told)
+        report = self._measured(recipe, rows, made, perf_counter() - started, told)
+        golden = folder / "golden.npz"
+        self._write_golden(golden)
+        self._keep(recipe, made, report, golden)
+        return Tried(recipe.name, report)
+
+    def _measured(
+        self, recipe: Recipe, rows: Rows | None, made: Made, seconds: float, told: Callable[[str, float], None]
+    ) -> Report:
+        published = self._record.variants[0]
+        subject = Subject(
+            model=self._record.name,
+            version=self._record.version,
+            variant=recipe.name,
+            engine=recipe.engine,
+            recipe=recipe.name,
+            source_digest=self._record.digest,
+            source_bytes=published.bytes,
+            seconds=seconds,
+            calibration=rows.digest if rows else None,
+            seed=self._wish.options.seed,
+        )
+        return measure(
+            subject,
+            self._source,
+            made,
+            Openers(self._open_engines[published.engine], self._open_engines[recipe.engine]),
+            self._evaluation,
+            self._wish.limits,
+            metric=self._wish.metric,
+            cores=usable_cores(),
+            progress=told,
+        )
+
+    def _write_golden(self, path: Path) -> None:
+        published = self._record.variants[0]
+        engine = self._open_engines[published.engine](self._source.path, self._source.signature, instances=1, threads=1)
+        try:
+            is_batched = self._source.signature.batch_axis is not None
+            write_golden(path, Answering(engine.runner(), self._source.signature, is_batched), self._calibration)
+        finally:
+            engine.close()
+
+    def _keep(self, recipe: Recipe, made: Made, report: Report, golden: Path) -> None:
+        """Store the variant, also one that was refused, and how fast it is on this host."""
+        added = self._store.add_variant(
+            self._record,
+            NewVariant(
+                name=recipe.name,
+                engine=recipe.engine,
+                source=made.main,
+                external=made.external,
+                recipe={"name": recipe.name, **json.loads(json.dumps(dict(made.details)))},
+                report=to_json(report),
+                golden=golden,
+                passed=report.verdict.passed,
+            ),
+        )
+        (variant,) = (one for one in added.record.variants if one.name == recipe.name)
+        speed = report.speed
+        SpeedMemory(self._store).remember(
+            variant.digest, Speedup(speed.throughput_ratio, speed.batch_1_ratio, report.batch_mates.batched)
+        )
+
+
+def _chosen(names: tuple[str, ...]) -> tuple[Recipe, ...]:
+    known = {recipe.name: recipe for recipe in RECIPES}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise QuantizeError(f"there is no recipe {unknown[0]!r}; the recipes are: {', '.join(known)}")
+    return tuple(known[name] for name in names) or tuple(recipe for recipe in RECIPES if recipe.is_candidate)

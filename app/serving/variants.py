@@ -1,0 +1,66 @@
+"""The variants of a version as a server sees them: what is known of each, and the one that a request names."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from app.errors import ModelNotFound, NotReady
+from app.serving.servable import Servable
+
+
+@dataclass(frozen=True, slots=True)
+class Speedup:
+    """How much faster than its source a variant is on this host, each as it would be served."""
+
+    throughput_ratio: float
+    """Rows a second, with all cores busy."""
+    batch_1_ratio: float
+    """Of a lone row."""
+    batched: bool
+    """Whether it was measured in batches."""
+
+    @property
+    def is_gain(self) -> bool:
+        """Whether it is nowhere slower than its source."""
+        return min(self.throughput_ratio, self.batch_1_ratio) >= 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class VariantStatus:
+    """What is known of one variant."""
+
+    name: str
+    engine: str
+    passed: bool | None
+    """The gate's verdict; None where none has judged."""
+    speedup: Speedup | None
+    """None where it was not measured on this host."""
+    refusal: str = ""
+    """Why it cannot serve here, where that was found out."""
+    servable: Servable | None = None
+    """Where it is loaded."""
+    is_published: bool = False
+    """Whether the version was published with it, and the others are judged by it."""
+
+    @property
+    def may_serve(self) -> bool:
+        """Whether a request may name it."""
+        return (self.is_published or self.passed is True) and not self.refusal
+
+
+def pick(where: str, variants: Sequence[VariantStatus], name: str, ask: Callable[[], None]) -> Servable:
+    """The servable of the variant that a request names; `where` is its version, for messages.
+
+    Raises ModelNotFound for one that is not there or was refused. One that may serve and is not loaded is asked for by
+    `ask`, and NotReady says so.
+    """
+    known = next((variant for variant in variants if variant.name == name), None)
+    may_serve = ", ".join(variant.name for variant in variants if variant.may_serve)
+    if known is None:
+        raise ModelNotFound(f"{where} has no variant '{name}'; those that can be asked for: {may_serve}")
+    if not known.may_serve:
+        why = known.refusal or ("by its gate" if known.passed is False else "no gate has judged it")
+        raise ModelNotFound(f"variant '{name}' of {where} is refused: {why}; those that can be asked for: {may_serve}")
+    if known.servable is None:
+        ask()
+        raise NotReady(f"variant '{name}' of {where} is loaded because it was asked for: try again soon")
+    return known.servable

@@ -1,0 +1,83 @@
+"""`octet quantize` on the digits model, as a user types it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from app.cli.main import octet
+from engines.quantize.report import from_json
+from model_store.store import Store
+
+DIGITS = Path(__file__).parents[3] / "examples" / "digits"
+ROWS = ("--calibration", str(DIGITS / "calibration.npz"), "--evaluate", str(DIGITS / "test.npz"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the digits model."""
+    folder = tmp_path_factory.mktemp("quantize") / "store"
+    done = run("model", "publish", "digits", str(DIGITS / "digits.onnx"), "--version", "1.0.0", "--store", str(folder))
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(octet, words)
+
+
+def quantize(folder: Path, *words: str) -> Result:
+    return run("quantize", "digits@1.0.0", *ROWS, "--store", str(folder), *words)
+
+
+def test_a_variant_is_made_measured_judged_and_stored_with_its_report(folder: Path) -> None:
+    done = quantize(folder, "--recipe", "int8", "--max-drop", "1%", "--min-speedup", "0")
+    assert done.exit_code == 0, done.output
+    assert "digits@1.0.0 will be served by int8" in done.stdout
+    with Store.open(folder) as store:
+        record = store.resolve("digits")
+        assert [variant.name for variant in record.variants] == ["fp32", "int8"]
+        variant = record.variants[1]
+        report = from_json(store.report(record, "int8"))
+    assert variant.passed
+    assert variant.recipe is not None
+    assert variant.recipe["calibration"] == "MinMax"
+    assert variant.bytes == report.bytes < 0.275 * report.source_bytes
+    assert report.quality.rows == 540
+    assert report.quality.variant >= report.quality.source - 0.01
+    assert report.verdict.passed
+    assert report.layers, "the error of each layer is told"
+
+
+def test_a_variant_that_drops_too_far_is_kept_with_its_report_and_refused(folder: Path) -> None:
+    done = quantize(folder, "--recipe", "int8-per-tensor", "--max-drop", "0.1%", "--min-speedup", "0")
+    assert done.exit_code == 0, done.output
+    assert "int8-per-tensor is refused: " in done.stdout
+    assert "rows are too few to tell: at least" in done.stdout, "540 rows cannot show a tenth of a percent"
+    with Store.open(folder) as store:
+        (variant,) = (one for one in store.resolve("digits").variants if one.name == "int8-per-tensor")
+        assert variant.passed is False
+
+
+def test_reports_as_json(folder: Path) -> None:
+    done = quantize(folder, "--recipe", "int8-symmetric", "--json")
+    assert done.exit_code == 0, done.output
+    (tried,) = json.loads(done.stdout)
+    assert tried["recipe"] == "int8-symmetric"
+    assert tried["report"]["lineage"]["details"]["activations"] == "int8, symmetric"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--recipe", "int7"), "there is no recipe 'int7'; the recipes are: int8,"),
+        (("--max-drop", "much"), "'much' is no share; write it as 0.5% or as 0.005"),
+        (("--max-drop", "101%"), "is no share"),
+        (("--calibration", "nowhere.npz"), "nowhere.npz does not exist"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_made(folder: Path, words: tuple[str, ...], told: str) -> None:
+    done = quantize(folder, *words)
+    assert done.exit_code != 0
+    assert told in f"{done.output}{done.exception}"
