@@ -6,7 +6,7 @@ from engines.quantize.report import BatchMates
 from engines.quantize.rows import Rows
 
 _BATCH_ROWS = 8
-_BATCHES = 4
+_BATCHES = 2
 
 
 def batch_mates(engine: Engine, rows: Rows) -> BatchMates:

@@ -16,6 +16,7 @@ from engines.quantize.quality import compare
 from engines.quantize.recipe import Made, Progress, Source
 from engines.quantize.report import BatchMates, Lineage, Report
 from engines.quantize.rows import Rows
+from engines.quantize.scores import default_metric
 from engines.quantize.speed import Contender, compare_speed
 
 BUDGET_SECONDS = 6.0
@@ -79,7 +80,7 @@ def measure(
         first, _, source_rows = answering(source.path, openers.source)
         second, mates, variant_rows = answering(made.main, openers.variant)
         progress("quality", 0.1)
-        quality = compare(first, second, rows, metric, subject.seed)
+        quality = compare(first, second, rows, metric or default_metric(source, rows.has_labels), subject.seed)
     progress("speed", 0.4)
     speed = compare_speed(
         _contender(source, source.path, openers.source, source_rows),

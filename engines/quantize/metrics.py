@@ -6,52 +6,36 @@ import numpy as np
 
 from engines.engine import Array, Arrays
 from engines.errors import DataError
-from engines.quantize.float_errors import cosines, float_pair, is_float
+from engines.quantize.float_errors import cosines, float_pair
+from engines.quantize.scores import scores_of
 from engines.quantize.user_code import load_function
-from engines.signature import Signature, TensorSpec
+from engines.signature import Signature
 
 Labels = Array | None
 Metric = Callable[[Arrays, Arrays, Labels], tuple[Array, Array]]
 """(the source's outputs, the variant's, labels) -> (the source's values, the variant's), one a row."""
 
 
-def choose_metric(wanted: str | None, signature: Signature, has_labels: bool) -> tuple[str, Metric]:
-    """Its name in the report, and the metric.
+def read_metric(name: str, signature: Signature, has_labels: bool) -> Metric:
+    """The metric of a name: `accuracy`, `agreement` with the source's highest score, `cosine` between the outputs of
+    floats, or a user's `module:function`, where `function(outputs, labels)` gives one value a row.
 
-    `wanted` is one of those names, `module:function`, or None: accuracy with labels, top-1 agreement with the source
-    without, and where no output holds scores, the cosine between the outputs. `function(outputs, labels)` gives one
-    value a row. Raises DataError.
+    Raises DataError.
     """
-    scores = scores_of(signature)
-    name = wanted or (("accuracy" if has_labels else "agreement") if scores else "cosine")
     if ":" in name:
-        return name, _users(name)
+        return _users(name)
     if name not in ("accuracy", "agreement", "cosine"):
         raise DataError(f"metric {name!r} is not known; there are accuracy, agreement, cosine and module:function")
     if name == "cosine":
-        return name, _cosine
+        return _cosine
+    scores = scores_of(signature)
     if scores is None:
         raise DataError(f"{name} needs an output of scores, [rows, classes]; there is none: give module:function")
     if name == "agreement":
-        return name, lambda source, variant, _: _agreement(source[scores], variant[scores])
+        return lambda source, variant, _: _agreement(source[scores], variant[scores])
     if not has_labels:
         raise DataError("accuracy needs labels, and the evaluation rows have none; add an entry 'labels'")
-    return name, lambda source, variant, labels: (
-        _accuracy(source[scores], labels),
-        _accuracy(variant[scores], labels),
-    )
-
-
-def scores_of(signature: Signature) -> str | None:
-    """The first output of floats that holds two scores a row or more."""
-    return next((spec.name for spec in signature.outputs if _is_scores(spec, signature.batch_axis is not None)), None)
-
-
-def _is_scores(spec: TensorSpec, has_batch_axis: bool) -> bool:
-    if spec.shape is None or not is_float(spec.dtype):
-        return False
-    row = spec.shape[1:] if has_batch_axis or (len(spec.shape) == 2 and spec.shape[0] == 1) else spec.shape
-    return len(row) == 1 and row[0] not in (0, 1)
+    return lambda source, variant, labels: (_accuracy(source[scores], labels), _accuracy(variant[scores], labels))
 
 
 def same_top(source: Array, variant: Array) -> Array:

@@ -5,20 +5,21 @@ import numpy as np
 from engines.engine import Array
 from engines.quantize.answers import Answering
 from engines.quantize.float_errors import FloatErrors, is_float
-from engines.quantize.metrics import choose_metric, same_top, scores_of
+from engines.quantize.metrics import read_metric, same_top
 from engines.quantize.report import Quality
 from engines.quantize.rows import Rows
+from engines.quantize.scores import scores_of
 from engines.quantize.statistics import broken_and_fixed, paired_drop
 
 _BATCH_ROWS = 8
 
 
-def compare(source: Answering, variant: Answering, rows: Rows, metric: str | None, seed: int) -> Quality:
-    """Run both over all rows. `metric` is as `choose_metric` says.
+def compare(source: Answering, variant: Answering, rows: Rows, metric: str, seed: int) -> Quality:
+    """Run both over all rows. `metric` is a name as `read_metric` knows.
 
     Raises DataError, what a run raises, and QuantizeError for a variant that answers infinity or NaN on its own.
     """
-    name, values = choose_metric(metric, source.signature, rows.has_labels)
+    values = read_metric(metric, source.signature, rows.has_labels)
     scores = scores_of(source.signature)
     has_floats = any(is_float(spec.dtype) for spec in source.signature.outputs)
     errors = FloatErrors()
@@ -36,7 +37,7 @@ def compare(source: Answering, variant: Answering, rows: Rows, metric: str | Non
     broken, fixed = broken_and_fixed(before, after) if binary else (None, None)
     return Quality(
         rows=len(before),
-        metric=name,
+        metric=metric,
         source=float(before.mean()),
         variant=float(after.mean()),
         drop=paired_drop(before, after, seed),

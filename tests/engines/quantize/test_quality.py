@@ -10,7 +10,7 @@ import pytest
 from engines.engine import Arrays
 from engines.errors import DataError, QuantizeError
 from engines.quantize.answers import Answering
-from engines.quantize.metrics import choose_metric
+from engines.quantize.metrics import read_metric
 from engines.quantize.open_rows import open_rows
 from engines.quantize.quality import compare
 from engines.quantize.recipe import Source
@@ -24,7 +24,7 @@ Array = np.ndarray[Any, Any]
 
 
 def quality_of(
-    variant: Path, digits: Source, opened: Open, *, batched: bool = True, metric: str | None = None
+    variant: Path, digits: Source, opened: Open, *, batched: bool = True, metric: str = "accuracy"
 ) -> Quality:
     sides = [Answering(opened(path).runner(), digits.signature, batched) for path in (digits.path, variant)]
     return compare(sides[0], sides[1], open_rows(TEST_ROWS, digits.signature), metric, seed=0)
@@ -105,30 +105,23 @@ def test_a_metric_that_cannot_be_is_said(digits: Source, open_digits: Open, metr
 
 
 SCORES = TensorSpec("scores", "float32", (-1, 3))
-TOKENS = TensorSpec("tokens", "float32", (-1, 4, 3))
-CLASSES = TensorSpec("class", "int64", (-1,))
 
 
 @pytest.mark.parametrize(
-    ("outputs", "has_labels", "expected"),
-    [
-        ((CLASSES, SCORES), True, "accuracy"),
-        ((CLASSES, SCORES), False, "agreement"),
-        ((TOKENS,), True, "cosine"),
-        ((TOKENS,), False, "cosine"),
-    ],
+    ("name", "has_labels", "words"),
+    [("accuracy", False, "needs labels"), ("accuracy", True, "needs an output of scores")],
 )
-def test_the_metric_follows_from_outputs_and_labels(
-    outputs: tuple[TensorSpec, ...], has_labels: bool, expected: str
-) -> None:
-    assert choose_metric(None, Signature((), outputs, 0), has_labels)[0] == expected
+def test_a_metric_that_lacks_what_it_needs_is_said(name: str, has_labels: bool, words: str) -> None:
+    outputs = (SCORES,) if not has_labels else (TensorSpec("class", "int64", (-1,)),)
+    with pytest.raises(DataError, match=words):
+        read_metric(name, Signature((), outputs, 0), has_labels)
 
 
 @pytest.mark.parametrize(
     "labels", [np.array([0.5, 1]), np.array([[1, 0], [0, 1]]), np.array([1, 3]), np.array([-1, 0])]
 )
 def test_labels_that_are_no_classes_are_said(labels: Array) -> None:
-    _, accuracy = choose_metric(None, Signature((), (SCORES,), 0), has_labels=True)
+    accuracy = read_metric("accuracy", Signature((), (SCORES,), 0), has_labels=True)
     outputs = {"scores": np.zeros((2, 3), np.float32)}
     with pytest.raises(DataError, match="labels"):
         accuracy(outputs, outputs, labels)
@@ -148,7 +141,7 @@ class Constant:
 def test_a_variant_that_leaves_the_range_of_numbers_is_said(digits: Source, value: float) -> None:
     sides = [Answering(Constant(*[1.0] * 9, last), digits.signature, True) for last in (1.0, value)]
     with pytest.raises(QuantizeError, match="numbers leave its range"):
-        compare(sides[0], sides[1], open_rows(TEST_ROWS, digits.signature), None, seed=0)
+        compare(sides[0], sides[1], open_rows(TEST_ROWS, digits.signature), "agreement", seed=0)
 
 
 def test_what_is_masked_in_both_is_no_error(digits: Source) -> None:
