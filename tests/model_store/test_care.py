@@ -9,7 +9,7 @@ import pytest
 from model_store import durable
 from model_store.errors import Corrupt, NotFound
 from model_store.store import Store
-from tests.model_store.conftest import MakeVersion, files_under
+from tests.model_store.conftest import MakeVariant, MakeVersion, files_under
 
 
 def rewrite(path: Path, data: bytes) -> None:
@@ -85,9 +85,12 @@ def findings(store: Store) -> str:
 
 @pytest.mark.parametrize("file", ["blobs", "manifests", "journal"])
 def test_verify_notices_one_changed_byte_anywhere(
-    store: Store, root: Path, new_version: MakeVersion, file: str
+    store: Store, root: Path, new_version: MakeVersion, new_variant: MakeVariant, file: str
 ) -> None:
-    store.publish(new_version(labels=("stable",)))
+    record = store.publish(new_version(labels=("stable",))).record
+    store.add_variant(record, new_variant())
+    store.add_variant(record, new_variant("int4"))
+    store.drop_variant(record, "int4")
     for path in sorted((root / file).rglob("*")):
         if path.is_file():
             data = path.read_bytes()
@@ -104,18 +107,44 @@ def test_verify_notices_one_changed_byte_anywhere(
         ("blobs/sha256/*", r"digits@1\.0\.0: blob \w+ is missing"),
         ("manifests/digits/1.0.0/version.json", r"digits@1\.0\.0: .*version\.json is missing"),
         ("manifests/digits/1.0.0/variants/fp32.json", r"digits@1\.0\.0: .*fp32\.json is missing"),
+        ("manifests/digits/1.0.0/variants/int8.json", r"digits@1\.0\.0: .*int8\.json is missing"),
         ("journal/digits.jsonl", r"digits@1\.0\.0: .*digits\.jsonl knows nothing of"),
     ],
 )
 def test_verify_notices_every_file_that_is_missing(
-    store: Store, root: Path, new_version: MakeVersion, pattern: str, problem: str
+    store: Store, root: Path, new_version: MakeVersion, new_variant: MakeVariant, pattern: str, problem: str
 ) -> None:
     import re
 
-    store.publish(new_version())
+    store.add_variant(store.publish(new_version()).record, new_variant())
     for path in root.glob(pattern):
         path.unlink()
     assert re.search(problem, findings(store)), findings(store)
+
+
+def test_a_manifest_that_the_journal_knows_nothing_of_is_noticed(
+    store: Store, root: Path, new_version: MakeVersion
+) -> None:
+    store.publish(new_version())
+    manifest = root / "manifests" / "digits" / "1.0.0" / "variants" / "fp32.json"
+    (manifest.parent / "int8.json").write_bytes(manifest.read_bytes().replace(b"fp32", b"int8"))
+    store.rebuild()
+    assert "knows nothing of" in findings(store)
+    with pytest.raises(Corrupt, match="nothing was removed"):
+        store.gc()
+
+
+def test_a_manifest_of_before_there_were_further_variants_reads_as_it_did(
+    store: Store, root: Path, new_version: MakeVersion
+) -> None:
+    record = store.publish(new_version()).record
+    manifest = root / "manifests" / "digits" / "1.0.0" / "variants" / "fp32.json"
+    fields = json.loads(manifest.read_bytes())
+    for field in ("recipe", "passed", "report", "golden"):
+        assert fields.pop(field) is None
+    rewrite(manifest, json.dumps(fields).encode())
+    store.rebuild()
+    assert store.resolve("digits") == record
 
 
 def test_verify_notices_a_catalogue_that_says_otherwise_and_rebuild_mends_it(

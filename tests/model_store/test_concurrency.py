@@ -9,9 +9,9 @@ import pytest
 
 from model_store.errors import Conflict, StoreBusy
 from model_store.lock import exclusive
-from model_store.records import NewVersion
+from model_store.records import NewVariant, NewVersion
 from model_store.store import Store
-from tests.model_store.conftest import MakeVersion
+from tests.model_store.conftest import MakeVariant, MakeVersion
 from tests.model_store.faults import fork
 
 WON, LOST, FAILED = 10, 20, 30
@@ -66,6 +66,65 @@ def test_of_publishers_of_the_same_version_exactly_one_wins(
 
 def test_publishers_of_the_same_bytes_all_succeed(root: Path, new_version: MakeVersion) -> None:
     assert sorted(race([publisher(root, new_version()) for _ in range(4)])) == [WON] + [LOST] * 3
+
+
+def adder(root: Path, new: NewVariant) -> Callable[[], int]:
+    def add() -> int:
+        try:
+            with Store.open(root) as store:
+                return WON if store.add_variant(store.resolve("digits"), new).created else LOST
+        except Conflict as error:
+            return LOST if "another bytes" in str(error) else FAILED
+
+    return add
+
+
+def test_of_those_who_add_a_variant_of_the_same_name_exactly_one_wins(
+    root: Path, new_version: MakeVersion, new_variant: MakeVariant
+) -> None:
+    with Store.open(root) as store:
+        store.publish(new_version())
+    news = [new_variant(content=b"variant %d" % number) for number in range(5)]
+    outcomes = race([adder(root, new) for new in news])
+    assert sorted(outcomes) == [WON] + [LOST] * 4
+    with Store.open(root) as store:
+        winner = news[outcomes.index(WON)]
+        assert store.materialise(store.resolve("digits"), "int8").read_bytes() == winner.source.read_bytes()
+        assert store.verify().findings == ()
+
+
+def test_gc_never_races_who_adds_or_drops_variants(
+    root: Path, new_version: MakeVersion, new_variant: MakeVariant
+) -> None:
+    with Store.open(root) as store:
+        store.publish(new_version())
+
+    def collect() -> int:
+        with Store.open(root) as store:
+            for _ in range(10):
+                store.gc()
+        return WON
+
+    def come_and_go(name: str) -> Callable[[], int]:
+        news = [new_variant(name, b"%d of %s" % (number, name.encode())) for number in range(4)]
+
+        def act() -> int:
+            with Store.open(root) as store:
+                for new in news:
+                    record = store.add_variant(store.resolve("digits"), new).record
+                    store.drop_variant(record, name) if new is not news[-1] else None
+            return WON
+
+        return act
+
+    names = ["int4", "int8", "fp16"]
+    assert race([*map(come_and_go, names), collect, collect]) == [WON] * 5
+    with Store.open(root) as store:
+        record = store.resolve("digits")
+        assert {name: store.materialise(record, name).read_bytes() for name in names} == {
+            name: b"3 of %s" % name.encode() for name in names
+        }
+        assert store.verify().findings == ()
 
 
 def test_gc_never_races_a_publisher(root: Path, new_version: MakeVersion) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.engine.default import DefaultDialect
 from model_store.errors import StorageFailed
 from model_store.records import NewVersion
 from model_store.store import Store
-from tests.model_store.conftest import MakeVersion
+from tests.model_store.conftest import MakeVariant, MakeVersion
 from tests.model_store.faults import TAKES_SPACE, Steps, disk_full, killed_at
 
 MOST_STEPS = 300
@@ -82,10 +82,15 @@ def test_a_publisher_that_is_killed_at_any_step(
     assert (outcomes[0], outcomes[-1]) == (False, True)
 
 
-@pytest.mark.parametrize("act", ["label", "unlabel", "retire", "gc", "rebuild"])
-def test_every_other_writer_that_is_killed_at_any_step(tmp_path: Path, new_version: MakeVersion, act: str) -> None:
+@pytest.mark.parametrize("act", ["add_variant", "drop_variant", "label", "unlabel", "retire", "gc", "rebuild"])
+def test_every_other_writer_that_is_killed_at_any_step(
+    tmp_path: Path, new_version: MakeVersion, new_variant: MakeVariant, act: str
+) -> None:
+    dropped, old, new_one = new_variant("int8"), new_variant("int4", b"4"), new_variant("int8", b"8")
     versions = [new_version(f"1.{minor}.0", content=b"%d" % minor) for minor in range(3)]
     acts: dict[str, Callable[[Store], object]] = {
+        "add_variant": lambda store: store.add_variant(store.resolve("digits", "1.1.0"), new_one),
+        "drop_variant": lambda store: store.drop_variant(store.resolve("digits", "1.1.0"), "int4"),
         "label": lambda store: store.label("digits", "1.1.0", "stable"),
         "unlabel": lambda store: store.unlabel("digits", "stable"),
         "retire": lambda store: store.retire("digits", "1.1.0"),
@@ -97,6 +102,10 @@ def test_every_other_writer_that_is_killed_at_any_step(tmp_path: Path, new_versi
             store.publish(new)
         store.label("digits", "1.0.0", "stable")
         store.retire("digits", "1.2.0")
+        record = store.resolve("digits", "1.1.0")
+        store.add_variant(record, old)
+        store.add_variant(record, dropped)
+        store.drop_variant(record, "int8")
         before = store.model("digits")
     for step in range(1, MOST_STEPS):
         root = tmp_path / str(step)
@@ -106,9 +115,11 @@ def test_every_other_writer_that_is_killed_at_any_step(tmp_path: Path, new_versi
         with Store.open(root, wait_seconds=0) as store:
             assert store.verify().findings == ()
             between = store.model("digits")
-            acts[act](store) if (act != "unlabel" or between.labels) else None
+            acts[act](store) if (between == before or act not in ("unlabel", "drop_variant")) else None
             after = store.model("digits")
             assert between in (before, after)
+            store.gc()
+            assert list((root / "tmp").iterdir()) == []
             assert store.verify().findings == ()
         if not died:
             assert between == after
@@ -130,6 +141,30 @@ def test_a_disk_that_is_full_at_any_step(tmp_path: Path, before: Path, new: NewV
         outcomes.append(holds(root, new))
         publisher(root, new)()
         assert holds(root, new)
+        if steps.count < step:
+            break
+        assert "No space left on device" in problem or outcomes[-1]
+    else:
+        pytest.fail("it never came through")
+    assert (outcomes[0], outcomes[-1]) == (False, True)
+
+
+def test_a_variant_on_a_disk_that_is_full_at_any_step(tmp_path: Path, before: Path, new_variant: MakeVariant) -> None:
+    new = new_variant(external={"w": b"weights"})
+    outcomes = []
+    for step in range(1, MOST_STEPS):
+        root = tmp_path / str(step)
+        shutil.copytree(before, root)
+        problem = ""
+        with Store.open(root, wait_seconds=0) as store, Steps(step, disk_full, TAKES_SPACE) as steps:
+            try:
+                store.add_variant(store.resolve("digits"), new)
+            except StorageFailed as error:
+                problem = str(error)
+        with Store.open(root, wait_seconds=0) as store:
+            assert store.verify().findings == ()
+            outcomes.append(not store.add_variant(store.resolve("digits"), new).created)
+            assert (store.gc().blobs, store.verify().findings) == (0, ())
         if steps.count < step:
             break
         assert "No space left on device" in problem or outcomes[-1]

@@ -11,18 +11,19 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from model_store.errors import Conflict, NotFound, UnknownLabel
 from model_store.manifest import Metadata
-from model_store.records import NewVersion
+from model_store.records import NewVariant, NewVersion, VersionRecord
 from model_store.store import Store
 from model_store.versions import ascending, highest_released
 
 NAMES = st.sampled_from(["digits", "Other"])
 VERSIONS = st.sampled_from(["1.0.0", "1.9.0", "1.10.0", "2.0.0-rc.1"])
 CONTENTS = st.sampled_from([b"one", b"two"])
+VARIANTS = st.sampled_from(["int8", "fp16"])
 LABELS = st.sampled_from(["stable", "canary"])
 
 
 class History(RuleBasedStateMachine):
-    """`versions` and `labels` are what the store should say."""
+    """`versions`, `variants` and `labels` are what the store should say."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -31,6 +32,7 @@ class History(RuleBasedStateMachine):
         self.versions: dict[str, dict[str, bytes]] = {}
         self.retired: dict[str, set[str]] = {}
         self.labels: dict[str, dict[str, str]] = {}
+        self.variants: dict[tuple[str, str], dict[str, bytes]] = {}
 
     def teardown(self) -> None:
         self.store.close()
@@ -52,6 +54,42 @@ class History(RuleBasedStateMachine):
         assert self.store.publish(new).created is (known is None)
         self.versions.setdefault(name, {})[version] = content
         self.labels.setdefault(name, {}).update(dict.fromkeys(labels, version))
+
+    def record(self, name: str, version: str) -> VersionRecord | None:
+        known = self.store.versions(name, retired=True) if name in self.versions else []
+        return next((record for record in known if record.version == version), None)
+
+    @rule(name=NAMES, version=VERSIONS, variant=VARIANTS, content=CONTENTS)
+    def add_variant(self, name: str, version: str, variant: str, content: bytes) -> None:
+        record = self.record(name, version)
+        if record is None:
+            return
+        source = self.folder / "variant.onnx"
+        source.write_bytes(content)
+        new = NewVariant(variant, "onnxruntime", source, {}, {}, content + b" is good", None, True)
+        known = self.variants.setdefault((name, version), {})
+        if version not in self.living(name):
+            with pytest.raises(NotFound):
+                self.store.add_variant(record, new)
+        elif known.get(variant, content) != content:
+            with pytest.raises(Conflict):
+                self.store.add_variant(record, new)
+        else:
+            assert self.store.add_variant(record, new).created is (variant not in known)
+            known[variant] = content
+
+    @rule(name=NAMES, version=VERSIONS, variant=VARIANTS)
+    def drop_variant(self, name: str, version: str, variant: str) -> None:
+        record = self.record(name, version)
+        if record is None:
+            return
+        known = self.variants.get((name, version), {})
+        if variant not in known or version not in self.living(name):
+            with pytest.raises(NotFound):
+                self.store.drop_variant(record, variant)
+        else:
+            self.store.drop_variant(record, variant)
+            del known[variant]
 
     @rule(name=NAMES, version=VERSIONS, label=LABELS)
     def label(self, name: str, version: str, label: str) -> None:
@@ -85,7 +123,11 @@ class History(RuleBasedStateMachine):
     @rule()
     def gc(self) -> None:
         self.store.gc()
-        needed = {self.versions[name][version] for name in self.versions for version in self.living(name)}
+        needed = set()
+        for name in self.versions:
+            for version in self.living(name):
+                variants = self.variants.get((name, version), {}).values()
+                needed |= {self.versions[name][version], *variants, *(content + b" is good" for content in variants)}
         kept = {path.read_bytes() for path in (self.folder / "store" / "blobs" / "sha256").iterdir()}
         assert kept == needed
 
@@ -120,7 +162,11 @@ class History(RuleBasedStateMachine):
                 record = self.store.resolve(name)
                 assert record.version == best
                 assert record.signature == {"content": versions[best].decode()}
-                assert self.store.materialise(record, "fp32").read_bytes() == versions[best]
+                variants = {"fp32": versions[best], **dict(sorted(self.variants.get((name, best), {}).items()))}
+                assert [variant.name for variant in record.variants] == list(variants)
+                for variant, content in variants.items():
+                    assert self.store.materialise(record, variant).read_bytes() == content
+                    assert variant == "fp32" or self.store.report(record, variant) == content + b" is good"
 
 
 def test_any_history(tmp_path: Path) -> None:
