@@ -58,6 +58,10 @@ class LoadFailed(OctetError):
     """A model that somebody asked to load cannot be loaded."""
 
 
+class AnswersDiffer(OctetError):
+    """A variant does not answer as it did when it was made, or depending on its batch mates."""
+
+
 class QueueFull(OctetError):
     """The queue holds as many rows as it may, or the server as many bytes of bodies that are not decoded yet."""
 
@@ -106,6 +110,7 @@ RULES: dict[type[BaseException], Rule] = {
     model_store.errors.StoreBusy: Rule(503, "store_busy", retry_after_seconds=1),
     DeadlineExceeded: Rule(504, "deadline_exceeded"),
     LoadFailed: Rule(500, "load_failed"),
+    AnswersDiffer: Rule(500, "load_failed"),
     engines.errors.EngineError: Rule(500, "engine_failed"),
     model_store.errors.StoreError: Rule(500, "store_failed"),
 }

@@ -195,6 +195,8 @@ class Metrics(Collector):
         self.rejected: Counter[str] = Counter()
         self.loaded: dict[Key, Loaded] = {}
         self.load_failures: Counter[tuple[str, str]] = Counter()
+        self.variants_refused: Counter[tuple[str, str, str, str]] = Counter()
+        """By model, version, variant and reason."""
         self.store_failures = 0
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -262,5 +264,12 @@ class Metrics(Collector):
         )
         for (model, model_version), count in self.load_failures.items():
             failures.add_metric([model, model_version], count)
+        refused = CounterMetricFamily(
+            "octet_variant_refused",
+            "Variants that should have served and did not, the next one does.",
+            labels=[*labels, "reason"],
+        )
+        for names, count in self.variants_refused.items():
+            refused.add_metric(names, count)
         store = CounterMetricFamily("octet_store_failures", "Looks at the store that failed.", self.store_failures)
-        yield from (info, seconds, failures, store)
+        yield from (info, seconds, failures, refused, store)

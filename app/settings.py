@@ -43,6 +43,14 @@ class ModelSettings(BaseModel):
     deadline_ms: float = Field(
         30_000.0, gt=0, le=3_600_000, description="Longest that a request may take, in milliseconds, before a 504."
     )
+    variant: str = Field(
+        "auto",
+        min_length=1,
+        description="Which variant serves: auto is the fastest here that passed its gate, fp32 the published one.",
+    )
+    pinned_variants: int = Field(
+        2, ge=0, le=1024, description="Most variants of a model kept loaded beside, because requests name them."
+    )
 
 
 class Settings(ModelSettings, BaseSettings):

@@ -3,13 +3,19 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from zipfile import BadZipFile
 
+from app.errors import AnswersDiffer
 from app.metrics import Key, Metrics
+from app.serving.golden import Reference
 from app.serving.loading import Loaded, load
 from app.serving.servable import Identity, QueueLimits, Servable
 from app.settings import ModelSettings
 from engines.engine import OpenEngine
+from engines.errors import LoadError
 from engines.machine import fingerprint, usable_cores
+from engines.quantize.golden import read_golden
+from engines.quantize.report import from_json
 from engines.signature import Signature
 from model_store.records import VariantRecord, VersionRecord
 from model_store.store import Store
@@ -35,12 +41,12 @@ class TuningMemory:
 async def bring_up(
     store: Store,
     record: VersionRecord,
+    variant: VariantRecord,
     settings: ModelSettings,
     open_engines: Mapping[str, OpenEngine],
     metrics: Metrics,
 ) -> Servable:
-    """Verify, load and warm up the version's variant. Raises StoreError or EngineError when it cannot serve."""
-    variant = record.variants[0]
+    """Verify, load, warm up and check a variant. Raises StoreError, EngineError or AnswersDiffer if it cannot serve."""
     loaded = await asyncio.to_thread(_load, store, record, variant, settings, open_engines)
     identity = Identity(record.name, record.version, variant.name, loaded.engine.name)
     return Servable(
@@ -64,11 +70,30 @@ def _load(
     settings: ModelSettings,
     open_engines: Mapping[str, OpenEngine],
 ) -> Loaded:
+    if variant.engine not in open_engines:
+        raise LoadError(f"there is no engine '{variant.engine}' here, only {', '.join(open_engines)}")
+    signature = Signature.from_json(record.signature)
     return load(
         store.materialise(record, variant.name),
-        Signature.from_json(record.signature),
+        signature,
         open_engines[variant.engine],
         settings,
         usable_cores(),
         TuningMemory(store, variant.digest),
+        _reference(store, record, variant, signature),
     )
+
+
+def _reference(store: Store, record: VersionRecord, variant: VariantRecord, signature: Signature) -> Reference | None:
+    """What the variant must answer like; None for one that was published or never measured.
+
+    Raises AnswersDiffer where what is kept for that cannot be read: then nobody can tell.
+    """
+    if variant.golden is None or variant.report is None:
+        return None
+    try:
+        golden = read_golden(store.golden(record, variant.name), signature)
+        report = from_json(store.report(record, variant.name))
+    except (ValueError, KeyError, OSError, BadZipFile) as error:
+        raise AnswersDiffer(f"its golden rows or its report cannot be read ({error}); quantize it again") from None
+    return Reference(golden, report.quality.sqnr_db, report.batch_mates.batched)

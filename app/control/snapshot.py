@@ -1,6 +1,8 @@
 """The table's next snapshot, from what is desired and what is there."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 
 from semver import Version
 
@@ -8,6 +10,18 @@ from app.control.desired import Desired
 from app.serving.lifecycle import State, VersionKey
 from app.serving.servable import Servable
 from app.serving.table import ServedModel, VersionStatus
+from app.serving.variants import VariantStatus
+
+
+@dataclass(frozen=True, slots=True)
+class KnownVariants:
+    """What there is to tell of a version's variants: of each one, and of those that should serve and do not."""
+
+    statuses: tuple[VariantStatus, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+_NOTHING_KNOWN: Mapping[VersionKey, KnownVariants] = MappingProxyType({})
 
 
 def labels_answering(
@@ -30,6 +44,7 @@ def snapshot(
     servables: Mapping[VersionKey, Servable],
     labels: Mapping[tuple[str, str], VersionKey],
     unloaded: Collection[str],
+    variants: Mapping[VersionKey, KnownVariants] = _NOTHING_KNOWN,
 ) -> dict[str, ServedModel]:
     """Every model that is desired or still there, by folded name; nothing answers for an unloaded one."""
     keys = list(dict.fromkeys([*desired.versions, *servables]))
@@ -42,7 +57,9 @@ def snapshot(
             {Version.parse(key.version): servables[key] for key in of_model if key in servables},
             {label: servables[key] for (owner, label), key in labels.items() if owner == model},
             tuple(
-                _status_of_unloaded(key, states) if model in unloaded else _status(key, states, failures, servables)
+                _status_of_unloaded(key, states)
+                if model in unloaded
+                else _status(key, states, failures, servables, variants.get(key, KnownVariants()))
                 for key in reversed(of_model)
             ),
             frozenset(label for owner, label in desired.labels if owner == model and (owner, label) not in labels),
@@ -62,8 +79,11 @@ def _status(
     states: Mapping[VersionKey, State],
     failures: Mapping[VersionKey, str],
     servables: Mapping[VersionKey, Servable],
+    known: KnownVariants,
 ) -> VersionStatus:
     failure = failures.get(key)
     servable = servables.get(key)
-    message = failure or ("; ".join(servable.notes) if servable else "")
-    return VersionStatus(key.version, states.get(key, State.START), message, failed=failure is not None)
+    message = failure or "; ".join((*known.notes, *(servable.notes if servable else ())))
+    return VersionStatus(
+        key.version, states.get(key, State.START), message, failed=failure is not None, variants=known.statuses
+    )

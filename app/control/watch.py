@@ -6,22 +6,25 @@ moves between loaded versions does not wait for a load.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from time import perf_counter
 
 from structlog.typing import FilteringBoundLogger
 
 from app.control.bring_up import bring_up
+from app.control.choice import Choice, Speeds
 from app.control.desired import Desired, desired, wanted
-from app.control.snapshot import labels_answering, snapshot
-from app.errors import LoadFailed
+from app.control.pins import DropPin, LoadPin, PinKey, next_pin_action
+from app.control.snapshot import KnownVariants, labels_answering, snapshot
+from app.control.speeds import SpeedMemory
+from app.errors import AnswersDiffer, LoadFailed, Unsupported
 from app.metrics import Loaded, Metrics
-from app.serving.lifecycle import Load, State, VersionKey, next_action
+from app.serving.lifecycle import Load, Replace, State, Unload, VersionKey, next_action
 from app.serving.servable import Servable
 from app.serving.table import Table, folded
 from app.settings import Settings
 from engines.engine import OpenEngine
-from model_store.records import VersionRecord
+from model_store.records import VariantRecord, VersionRecord
 from model_store.store import Store
 
 # A closing service was drained before; what runs still is out of time.
@@ -46,11 +49,21 @@ class Watch:
         self._table = table
         self._metrics = metrics
         self._log = log
+        self._speed_memory = SpeedMemory(store)
+        self._choice = Choice(settings, metrics, log)
         self._desired = Desired()
         self._revision: int | None = None
         self._states: dict[VersionKey, State] = {}
         self._failures: dict[VersionKey, str] = {}
         self._servables: dict[VersionKey, Servable] = {}
+        """What answers for a version where no variant is named."""
+        self._pinned: dict[PinKey, Servable] = {}
+        """Further variants, that requests named."""
+        self._asked: dict[PinKey, None] = {}
+        self._leaving: list[Servable] = []
+        """What is being drained and freed."""
+        self._is_busy = False
+        """Whether a variant is loaded beside what answers."""
         self._labels: dict[tuple[str, str], VersionKey] = {}
         self._unloaded: set[str] = set()
         """Models that were unloaded on purpose: they stay so until somebody loads them."""
@@ -114,11 +127,26 @@ class Watch:
         self._show()  # whoever waits for a load of it is told so, whenever they look
         await self._look_until(lambda: model not in self._unloaded or self._is_gone(model))
 
+    def pin(self, servable: Servable, variant: str) -> None:
+        """Have another variant of the version that this one answers for loaded beside it, as soon as may be.
+
+        Raises Unsupported where none is to be loaded so.
+        """
+        if self._settings.for_model(servable.identity.model).pinned_variants == 0:
+            raise Unsupported(
+                f"variant '{variant}' is not the one that serves model '{servable.identity.model}', and no other is "
+                "loaded here: pinned_variants is 0"
+            )
+        key = VersionKey(folded(servable.identity.model), servable.identity.version)
+        self._asked[PinKey(key, variant)] = None
+        self._wake.set()
+
     async def close(self) -> bool:
         """Drain and free every servable; call after `run` ended. False when a load goes on in its thread."""
         if self._steps:
             await asyncio.wait(self._steps, timeout=_CLOSING_SECONDS)
-        await asyncio.gather(*(self._retire(servable, _CLOSING_SECONDS) for servable in self._servables.values()))
+        servables = [*self._servables.values(), *self._pinned.values()]
+        await asyncio.gather(*(self._retire(servable, _CLOSING_SECONDS) for servable in servables))
         return not self._steps
 
     async def _sleep(self) -> None:
@@ -141,16 +169,20 @@ class Watch:
         return [key for key in wanted(self._desired, (), self._unloaded) if model in (None, key.model)]
 
     def _all_tried(self, model: str | None = None) -> bool:
-        """Whether everything that is to be loaded answers, or failed to."""
-        return all(self._states.get(key) in (State.AVAILABLE, State.END) for key in self._to_serve(model))
+        """Whether everything that is to be loaded answers with its best variant, or failed to."""
+        to_serve = self._to_serve(model)
+        is_tried = all(self._states.get(key) in (State.AVAILABLE, State.END) for key in to_serve)
+        return is_tried and self._choice.outdated(self._servables).isdisjoint(to_serve)
 
     def _is_gone(self, model: str) -> bool:
-        return all(state is State.END for key, state in self._states.items() if key.model == model)
+        left = any(folded(servable.identity.model) == model for servable in self._leaving)
+        return not left and all(state is State.END for key, state in self._states.items() if key.model == model)
 
     def _forget_failures(self, model: str | None = None) -> None:
         """Give what failed to load, of one model or of all, another chance."""
         for key in [key for key in self._failures if model in (None, key.model)]:
             del self._failures[key], self._states[key]
+        self._choice.forget(model)
 
     async def _look(self) -> None:
         """Read what should be served, where the store changed."""
@@ -159,9 +191,15 @@ class Watch:
             if revision != self._revision:
                 self._desired = await asyncio.to_thread(desired, self._store, self._settings)
                 self._revision = revision
+            self._choice.look(self._desired, await asyncio.to_thread(self._read_speeds, self._desired))
         except Exception as error:  # noqa: BLE001  whatever ails the store, what is loaded goes on serving
             self._metrics.store_failures += 1
             self._log.warning("the store cannot be read; what is loaded goes on serving", error=str(error))
+
+    def _read_speeds(self, desired: Desired) -> Speeds:
+        """They change without a new revision: what was measured is no part of the store's truth."""
+        several = {key: record for key, record in desired.versions.items() if len(record.variants) > 1}
+        return {key: self._speed_memory.recall(record.variants[1:]) for key, record in several.items()}
 
     def _act(self) -> None:
         """Start what can be started now, and show where things stand."""
@@ -169,21 +207,66 @@ class Watch:
             self._unloaded.intersection_update(self._desired.names)  # what nobody knows would be served when it comes
         self._show()
         to_serve = wanted(self._desired, self._labels.values(), self._unloaded)
-        while (action := next_action(to_serve, self._states)) is not None:
+        while (action := self._next(to_serve)) is not None:
             if isinstance(action, Load):
                 self._states[action.key] = State.LOADING
                 self._start(self._load(action.key, self._desired.versions[action.key]))
+            elif isinstance(action, Replace):
+                self._is_busy = True
+                best = self._choice.rungs(action.key)[0]
+                self._start(self._replace(action.key, self._desired.versions[action.key], best))
             else:
                 self._states[action.key] = State.UNLOADING
                 self._start(self._unload(action.key, self._servables.pop(action.key)))
             self._show()
+        self._act_on_pins()
+
+    def _next(self, to_serve: list[VersionKey]) -> Load | Replace | Unload | None:
+        outdated = self._choice.outdated(self._servables)
+        return next_action(to_serve, self._states, outdated, is_busy=self._is_busy)
+
+    def _act_on_pins(self) -> None:
+        """Load what requests named, let go of what may not stay."""
+        may_stay = self._may_be_pinned() if self._asked or self._pinned else set()
+        self._asked = {pin: None for pin in self._asked if pin in may_stay and pin not in self._pinned}
+        while (action := self._next_about_pins(may_stay)) is not None:
+            if isinstance(action, LoadPin):
+                self._is_busy = True
+                self._start(self._load_pin(action.key, self._desired.versions[action.key.version]))
+            else:
+                self._start(self._retire(self._pinned.pop(action.key), self._settings.drain_seconds))
+            self._show()
+
+    def _may_be_pinned(self) -> set[PinKey]:
+        """What may serve of the versions that answer, but for what answers by default."""
+        return {
+            PinKey(key, status.name)
+            for key, servable in self._servables.items()
+            for status in self._choice.statuses(key, {})
+            if status.may_serve and status.name != servable.identity.variant and key.model not in self._unloaded
+        }
+
+    def _next_about_pins(self, may_stay: Collection[PinKey]) -> LoadPin | DropPin | None:
+        most = {pin.version.model: self._settings.for_model(pin.version.model).pinned_variants for pin in self._asked}
+        used = {pin: servable.used_at for pin, servable in self._pinned.items()}
+        is_busy = self._is_busy or State.LOADING in self._states.values()
+        return next_pin_action(self._asked, used, may_stay, most, is_busy=is_busy)
 
     def _show(self) -> None:
         answering = {key: servable for key, servable in self._servables.items() if key.model not in self._unloaded}
         self._labels = labels_answering(self._desired, self._labels, answering)
         self._table.models = snapshot(
-            self._desired, self._states, self._failures, answering, self._labels, self._unloaded
+            self._desired, self._states, self._failures, answering, self._labels, self._unloaded, self._known_variants()
         )
+
+    def _known_variants(self) -> dict[VersionKey, KnownVariants]:
+        loaded = {key: {servable.identity.variant: servable} for key, servable in self._servables.items()}
+        for pin, servable in self._pinned.items():
+            loaded.setdefault(pin.version, {})[pin.variant] = servable
+        return {
+            key: KnownVariants(self._choice.statuses(key, loaded.get(key, {})), self._choice.notes(key))
+            for key in self._desired.versions
+        }
 
     def _start(self, step: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(step)
@@ -191,25 +274,71 @@ class Watch:
         task.add_done_callback(self._steps.discard)
 
     async def _load(self, key: VersionKey, record: VersionRecord) -> None:
-        started = perf_counter()
-        log = self._log.bind(model=record.name, version=record.version)
-        settings = self._settings.for_model(record.name)
+        """The version's best variant that works; the failure of the last one is the version's."""
+        *better, last = self._choice.rungs(key) or record.variants[:1]
+        servable = None
+        for variant in better:
+            if (servable := await self._try(key, record, variant)) is not None:
+                break
         try:
-            servable = await bring_up(self._store, record, settings, self._open_engines, self._metrics)
+            self._servables[key] = servable or await self._bring_up(record, last)
+            self._states[key] = State.AVAILABLE
         except Exception as error:  # noqa: BLE001  whatever ails a version, the others go on serving
             self._states[key] = State.END
             self._failures[key] = str(error)
             self._metrics.load_failures[record.name, record.version] += 1
-            log.error("version cannot be loaded", error=str(error))
-        else:
-            seconds = perf_counter() - started
-            engine = servable.identity.engine
-            self._states[key] = State.AVAILABLE
-            self._servables[key] = servable
-            self._metrics.loaded[servable.tally.key] = Loaded(engine, seconds)
-            log.info("version is available", engine=engine, seconds=round(seconds, 3), notes="; ".join(servable.notes))
+            self._log.error("version cannot be loaded", model=record.name, version=record.version, error=str(error))
         self._show()
         self._wake.set()
+
+    async def _replace(self, key: VersionKey, record: VersionRecord, best: VariantRecord) -> None:
+        """Put the version's best variant in the place of the one that answers, which finishes what it has."""
+        better = self._pinned.pop(PinKey(key, best.name), None) or await self._try(key, record, best)
+        self._is_busy = False
+        superseded = better
+        if better is not None and self._states.get(key) is State.AVAILABLE:
+            superseded = self._servables[key]
+            self._servables[key] = better
+        self._show()
+        self._wake.set()
+        if superseded is not None:
+            await self._retire(superseded, self._settings.drain_seconds)
+
+    async def _load_pin(self, pin: PinKey, record: VersionRecord) -> None:
+        """One that its version or its verdict does not allow any more is dropped by the next step."""
+        variant = next(variant for variant in record.variants if variant.name == pin.variant)
+        servable = await self._try(pin.version, record, variant)
+        self._is_busy = False
+        if servable is not None:
+            self._pinned[pin] = servable
+        self._show()
+        self._wake.set()
+
+    async def _try(self, key: VersionKey, record: VersionRecord, variant: VariantRecord) -> Servable | None:
+        """The variant as a servable. One that cannot serve is refused, and told as such."""
+        try:
+            return await self._bring_up(record, variant)
+        except Exception as error:  # noqa: BLE001  whatever ails a variant, the others go on serving
+            self._choice.refuse(key, variant.name, "parity" if isinstance(error, AnswersDiffer) else "load", str(error))
+            return None
+
+    async def _bring_up(self, record: VersionRecord, variant: VariantRecord) -> Servable:
+        started = perf_counter()
+        settings = self._settings.for_model(record.name)
+        servable = await bring_up(self._store, record, variant, settings, self._open_engines, self._metrics)
+        seconds = perf_counter() - started
+        engine = servable.identity.engine
+        self._metrics.loaded[servable.tally.key] = Loaded(engine, seconds)
+        self._log.info(
+            "version is available",
+            model=record.name,
+            version=record.version,
+            variant=variant.name,
+            engine=engine,
+            seconds=round(seconds, 3),
+            notes="; ".join(servable.notes),
+        )
+        return servable
 
     async def _unload(self, key: VersionKey, servable: Servable) -> None:
         await self._retire(servable, self._settings.drain_seconds)
@@ -218,7 +347,11 @@ class Watch:
         self._wake.set()
 
     async def _retire(self, servable: Servable, drain_seconds: float) -> None:
+        self._leaving.append(servable)
         if not await servable.drain(drain_seconds):
             self._log.warning("drain took too long", model=servable.identity.model, version=servable.identity.version)
         await servable.close()
-        self._metrics.loaded.pop(servable.tally.key, None)
+        if all(other.tally is not servable.tally for other in (*self._servables.values(), *self._pinned.values())):
+            self._metrics.loaded.pop(servable.tally.key, None)
+        self._leaving.remove(servable)
+        self._wake.set()

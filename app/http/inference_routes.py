@@ -17,6 +17,7 @@ from app.protocols.tfserving import read_document as tfserving_form
 from app.protocols.tfserving_versions import select as tfserving_select
 from app.serving.servable import Servable
 from app.serving.table import ServedModel
+from app.serving.variants import pick
 from engines.signature import Signature
 
 
@@ -78,20 +79,31 @@ ROUTES = (
 class Target:
     """What one URL asks for, and the servable it means in the current snapshot of the table."""
 
-    __slots__ = ("_codec", "_servable", "_snapshot", "label", "model", "route", "version")
+    __slots__ = ("_codec", "_servable", "_snapshot", "label", "model", "route", "variant", "version")
 
-    def __init__(self, route: InferenceRoute, model: str, version: str | None, label: str | None) -> None:
+    def __init__(
+        self, route: InferenceRoute, model: str, version: str | None, label: str | None, variant: str | None = None
+    ) -> None:
         self.route = route
         self.model = model
         self.version = version
         self.label = label
+        self.variant = variant
         self._snapshot: Mapping[str, ServedModel] | None = None
 
     def resolve(self, service: Service) -> tuple[Servable, Codec]:
-        """Who answers and in which format. Raises ModelNotFound, LabelNotFound or NotReady."""
+        """Who answers and in which format. Raises ModelNotFound, LabelNotFound, NotReady or Unsupported.
+
+        A variant that may serve and is not loaded is loaded for the next request.
+        """
         table = service.table
         if self._snapshot is not table.models:
-            servable = self.route.select(table.model(self.model), self.version, self.label)
+            model = table.model(self.model)
+            servable = self.route.select(model, self.version, self.label)
+            if (variant := self.variant) is not None:
+                where = f"model '{model.name}' version {servable.identity.version}"
+                default = servable
+                servable = pick(where, model.variants_of(default), variant, lambda: service.watch.pin(default, variant))
             self._servable = servable
             self._codec = self.route.codec(servable.signature, service.regions)
             self._snapshot = table.models
@@ -119,7 +131,7 @@ class Targets:
         for route in ROUTES:
             if found := route.match(path):
                 parts = {name: unquote(text) for name, text in found.groupdict().items()}
-                target = Target(route, parts["model"], parts.get("version"), parts.get("label"))
+                target = Target(route, parts["model"], parts.get("version"), parts.get("label"), parts.get("variant"))
                 if len(url) <= _LONGEST_URL_BYTES:
                     if len(self._known) >= _MOST_TARGETS:
                         self._known.clear()

@@ -8,20 +8,22 @@ from app.protocols.tfserving_versions import VERSION
 Paths = Mapping[str, re.Pattern[str]]
 """Template, as the OpenAPI page shows it -> what matches it, with a group a name."""
 
-_TFSERVING = {"model": "[^/:]+", "label": "[^/:]+", "version": VERSION}
-_V2 = {"model": "[^/]+", "version": "[^/]+"}
+_TFSERVING = {"model": "[^/:]+", "label": "[^/:]+", "version": VERSION, "variant": "[^/:]+"}
+_V2 = {"model": "[^/]+", "version": "[^/]+", "variant": "[^/]+"}
+# No protocol has a path for a variant: these are ours, in the shape of each.
+_VARIANTS = ("/variants/{variant}", "/versions/{version}/variants/{variant}")
 
 
 def tfserving_paths(action: str) -> Paths:
     """Where TensorFlow Serving and KServe V1 have what can be done with a model, a version or a label."""
-    models = ("/v1/models/{model}", "/v1/models/{model}/versions/{version}", "/v1/models/{model}/labels/{label}")
-    return {template: tfserving_pattern(template) for template in (f"{model}:{action}" for model in models)}
+    parts = ("", "/versions/{version}", "/labels/{label}", *_VARIANTS)
+    return {template: tfserving_pattern(template) for template in (f"/v1/models/{{model}}{p}:{action}" for p in parts)}
 
 
 def v2_paths(action: str) -> Paths:
     """Where the Open Inference Protocol has what can be done with a model or a version."""
-    models = ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
-    return {template: re.compile(_regex(template, _V2)) for template in (f"{model}/{action}" for model in models)}
+    templates = (f"/v2/models/{{model}}{part}/{action}" for part in ("", "/versions/{version}", *_VARIANTS))
+    return {template: re.compile(_regex(template, _V2)) for template in templates}
 
 
 def tfserving_pattern(template: str) -> re.Pattern[str]:

@@ -51,6 +51,7 @@ def model_metadata(model: ServedModel, servable: Servable) -> dict[str, Any]:
         "platform": platform(servable.identity),
         "inputs": [_tensor(spec) for spec in servable.signature.inputs],
         "outputs": [_tensor(spec) for spec in servable.signature.outputs],
+        "parameters": {"variant": servable.identity.variant},
     }
 
 

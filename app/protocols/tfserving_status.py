@@ -4,6 +4,7 @@ TensorFlow Serving's clients parse `version` as an int64, so it carries the MAJO
 Source: apis/get_model_status.proto and testdata/saved_model_half_plus_two_2_versions_metadata.json.
 """
 
+from dataclasses import asdict
 from typing import Any
 
 from semver import Version
@@ -14,6 +15,7 @@ from app.serving.cost import LOOP_BOUND_SECONDS
 from app.serving.lifecycle import State
 from app.serving.servable import Servable
 from app.serving.table import ServedModel, VersionStatus, is_meant
+from app.serving.variants import VariantStatus
 from engines.signature import TensorSpec
 
 _DTYPES = {
@@ -64,6 +66,7 @@ def metadata(servable: Servable) -> dict[str, Any]:
             "signature_name": "",
             "version": _major(identity.version),
             "semver": identity.version,
+            "variant": identity.variant,
         },
         "metadata": {
             "signature_def": {"signature_def": {"serving_default": signature_def}},
@@ -83,8 +86,21 @@ def _version_status(model: ServedModel, status: VersionStatus) -> dict[str, Any]
             "error_message": status.message if status.failed else "",
         },
         "labels": sorted(label for label, labelled in model.labels.items() if labelled is servable),
+        "variants": [_variant(variant) for variant in status.variants],
     }
     return document | (_serving(servable, status.message) if servable else {})
+
+
+def _variant(variant: VariantStatus) -> dict[str, Any]:
+    """What is known of a variant, and whether it is loaded: as the one that serves, or because requests named it."""
+    return {
+        "name": variant.name,
+        "engine": variant.engine,
+        "passed": variant.passed,
+        "speedup": asdict(variant.speedup) if variant.speedup else None,
+        "loaded": variant.servable is not None,
+        "refusal": variant.refusal,
+    }
 
 
 def _serving(servable: Servable, notes: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Everything here blocks and runs in a thread of its own while the old servable goes on answering.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Protocol
 
 from app.serving.batch import group_of
 from app.serving.cost import LOOP_BOUND_SECONDS, CostTable
+from app.serving.golden import Reference, batch_of, check
 from app.serving.parity import batch_dependence
 from app.settings import ModelSettings
 from engines.engine import Arrays, Engine, OpenEngine, Runner
@@ -58,14 +60,19 @@ def load(
     settings: ModelSettings,
     cores: int,
     memory: Memory,
+    reference: Reference | None = None,
 ) -> Loaded:
-    """Open, warm up and judge a variant. Raises EngineError when it cannot serve."""
+    """Open, warm up and judge a variant, against its reference where it has one.
+
+    Raises EngineError when it cannot serve, AnswersDiffer when it must not.
+    """
     split = _split(path, signature, open_engine, settings, cores, memory)
     engine = open_engine(path, signature, instances=split.instances, threads=split.threads)
     try:
         runners = [engine.runner() for _ in range(split.instances)]
-        batched, notes = _may_batch(signature, runners[0])
-        most_rows = min(settings.max_batch_rows, engine.max_rows or settings.max_batch_rows) if batched else 1
+        most_rows = min(settings.max_batch_rows, engine.max_rows or settings.max_batch_rows)
+        batched, notes = _judge(engine, runners[0], reference, most_rows)
+        most_rows = most_rows if batched else 1
         cost, most_rows = _warm_up(signature, runners, most_rows)
     except BaseException:
         engine.close()
@@ -99,14 +106,25 @@ def _remembered(memory: Memory) -> Split | None:
         return None
 
 
-def _may_batch(signature: Signature, runner: Runner) -> tuple[bool, tuple[str, ...]]:
-    """Whether requests may share batches, and what the status should say about it."""
+def _judge(engine: Engine, runner: Runner, reference: Reference | None, most_rows: int) -> tuple[bool, tuple[str, ...]]:
+    """Whether requests may share batches, and what the status should say about it. Raises AnswersDiffer."""
+    if reference is None:
+        return _may_batch(engine.signature, runner, lambda: sample_inputs(engine.signature, _PARITY_ROWS, seed=0))
+    rows = batch_of(reference, most_rows)
+    batched, notes = _may_batch(engine.signature, runner, lambda: rows.inputs)
+    if batched and not reference.batched:
+        batched, notes = False, ("served unbatched: its rows were found to influence each other when it was made",)
+    check(engine, runner, reference, rows, batched=batched)
+    return batched, notes
+
+
+def _may_batch(signature: Signature, runner: Runner, rows: Callable[[], Arrays]) -> tuple[bool, tuple[str, ...]]:
     if signature.batch_axis is None:
         return False, ("served unbatched: the model has no dynamic batch axis",)
     try:
-        difference = batch_dependence(runner, sample_inputs(signature, _PARITY_ROWS, seed=0))
+        difference = batch_dependence(runner, rows())
     except EngineError as error:
-        return True, (f"batch mates not checked: the model refused made-up rows ({error})",)
+        return True, (f"batch mates not checked: the model refused the rows ({error})",)
     if difference is not None:
         return False, (f"served unbatched: {difference}",)
     return True, ()

@@ -84,6 +84,7 @@ class Servable:
         self.notes = tuple(notes)
         """What the load found worth saying in the model's status."""
         self.draining = False
+        self._made_at = time.perf_counter()
         self._engine = engine
         self._loop = asyncio.get_running_loop()
         self._batcher = Batcher(limits.max_batch_rows if batched else 1, limits.queue_rows, limits.max_wait_seconds)
@@ -95,6 +96,11 @@ class Servable:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
         self._quiet = asyncio.Event()
+
+    @property
+    def used_at(self) -> float:
+        """When its last request was answered, or it was made, on perf_counter's clock."""
+        return max(self._made_at, self.tally.answered_at or 0.0)
 
     def refuse_early(self) -> None:
         """Raise now what a request of one row would meet later, so that its body need not be read."""

@@ -9,6 +9,7 @@ from semver import Version
 from app.errors import LabelNotFound, ModelNotFound, ModelUnloaded, NotReady
 from app.serving.lifecycle import State
 from app.serving.servable import Servable
+from app.serving.variants import VariantStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,8 @@ class VersionStatus:
     state: State
     message: str = ""
     failed: bool = False
+    variants: tuple[VariantStatus, ...] = ()
+    """The published one first."""
 
 
 def folded(name: str) -> str:
@@ -84,6 +87,11 @@ class ServedModel:
         if (found := self.default) is None:
             raise NotReady(self._why_not_ready())
         return found
+
+    def variants_of(self, servable: Servable) -> tuple[VariantStatus, ...]:
+        """All variants of the version that this one answers for."""
+        number = servable.identity.version
+        return next((status.variants for status in self.statuses if status.version == number), ())
 
     def _matching(self, text: str) -> Servable | None:
         """An exact version, or the highest released one that a prefix such as `1` or `1.2` means."""

@@ -46,6 +46,7 @@ def test_what_a_model_is(triton: Client) -> None:
             {"name": "sum", "datatype": "FP32", "shape": [-1, 3]},
             {"name": "less", "datatype": "BOOL", "shape": [-1, 3]},
         ],
+        "parameters": {"variant": "fp32"},
     }
 
 

@@ -56,6 +56,7 @@ def test_the_metadata_of_a_model(path: str, versions: Octet) -> None:
         "platform": "onnxruntime_onnx",
         "inputs": [{"name": "x", **tensor}],
         "outputs": [{"name": "y", **tensor}],
+        "parameters": {"variant": "fp32"},
     }
     assert versions.get(f"{path}/ready").json() == {"name": "Digits", "ready": True}
 

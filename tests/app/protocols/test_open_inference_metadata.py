@@ -45,6 +45,7 @@ async def test_a_models_document_has_the_protocols_fields(make_servable: MakeSer
         "platform": "onnxruntime_onnx",
         "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 2]}],
         "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, 2]}],
+        "parameters": {"variant": "fp32"},
     }
 
 

@@ -104,7 +104,7 @@ async def test_metadata_is_that_of_a_saved_model(make_servable: MakeServable) ->
     servable = make_servable("Digits", "1.2.0", metadata={"tags": ["tiny"]})
     info = {"dtype": "DT_FLOAT", "tensor_shape": {"dim": dims(-1, 2), "unknown_rank": False}}
     assert json.loads(json.dumps(metadata(servable))) == {
-        "model_spec": {"name": "Digits", "signature_name": "", "version": "1", "semver": "1.2.0"},
+        "model_spec": {"name": "Digits", "signature_name": "", "version": "1", "semver": "1.2.0", "variant": "fp32"},
         "metadata": {
             "signature_def": {
                 "signature_def": {

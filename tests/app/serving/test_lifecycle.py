@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.serving.lifecycle import Load, State, Unload, VersionKey, next_action
+from app.serving.lifecycle import Load, Replace, State, Unload, VersionKey, next_action
 
 ONE, TWO, THREE = (VersionKey("m", f"{major}.0.0") for major in (1, 2, 3))
 OTHER = VersionKey("other", "1.0.0")
@@ -45,6 +45,32 @@ def test_situation(why: str, wanted: list[VersionKey], states: dict[VersionKey, 
     assert next_action(wanted, states) == action, why
 
 
+@pytest.mark.parametrize(
+    ("why", "wanted", "states", "outdated", "is_busy", "action"),
+    [
+        ("a better variant takes the place of what answers", [ONE], {ONE: AVAILABLE}, [ONE], False, Replace(ONE)),
+        ("where one is wanted", [], {ONE: AVAILABLE}, [ONE], False, Unload(ONE)),
+        ("of what answers", [ONE], {ONE: END}, [ONE], False, None),
+        ("of nothing that is going", [ONE], {ONE: UNLOADING}, [ONE], False, None),
+        ("after what does not answer yet", [ONE, TWO], {ONE: AVAILABLE}, [ONE], False, Load(TWO)),
+        ("and after what is being loaded", [ONE, TWO], {ONE: AVAILABLE, TWO: LOADING}, [ONE], False, None),
+        ("the most important first", [TWO, ONE], {ONE: AVAILABLE, TWO: AVAILABLE}, [ONE, TWO], False, Replace(TWO)),
+        ("one at a time", [ONE], {ONE: AVAILABLE}, [ONE], True, None),
+        ("nothing is loaded beside it", [ONE, TWO], {ONE: AVAILABLE}, [ONE], True, None),
+        ("what is not wanted goes all the same", [OTHER], {ONE: AVAILABLE, OTHER: AVAILABLE}, [], True, Unload(ONE)),
+    ],
+)  # fmt: skip
+def test_situation_of_variants(
+    why: str,
+    wanted: list[VersionKey],
+    states: dict[VersionKey, State],
+    outdated: list[VersionKey],
+    is_busy: bool,
+    action: object,
+) -> None:
+    assert next_action(wanted, states, outdated, is_busy=is_busy) == action, why
+
+
 KEYS = [VersionKey(model, f"{major}.0.0") for model in "ab" for major in (1, 2, 3)]
 wishes = st.lists(st.sampled_from(KEYS), unique=True)
 
@@ -67,6 +93,7 @@ class History:
             if isinstance(action, Load):
                 self._load(action.key, wanted)
             else:
+                assert isinstance(action, Unload), "nothing is outdated"
                 self._unload(action.key, wanted)
         assert all(count <= 1 for count in (self.loads - before).values()), "one chance each"
 

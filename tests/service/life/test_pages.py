@@ -74,6 +74,7 @@ def test_every_way_to_name_a_version_means_the_same_everywhere(server: Octet, se
         "signature_name": "",
         "version": expected[0],
         "semver": expected,
+        "variant": "fp32",
     }
     if selector:
         states = server.get(f"/v1/models/digits{selector}").json()["model_version_status"]
@@ -88,7 +89,7 @@ def test_metadata_is_the_signature_and_what_was_published(server: Octet) -> None
         return {"dtype": "DT_FLOAT", "tensor_shape": {"dim": dims, "unknown_rank": False}, "name": name}
 
     assert document == {
-        "model_spec": {"name": "Digits", "signature_name": "", "version": "1", "semver": "1.0.0"},
+        "model_spec": {"name": "Digits", "signature_name": "", "version": "1", "semver": "1.0.0", "variant": "fp32"},
         "metadata": {
             "signature_def": {
                 "signature_def": {

@@ -72,6 +72,7 @@ def test_metadata_is_a_saved_models(server: Octet, selector: str) -> None:
         "signature_name": "",
         "version": "2",
         "semver": "2.0.0",
+        "variant": "fp32",
     }
     assert document["metadata"].pop("octet").keys() == {
         "training_data_version", "hyperparameters", "metrics", "tags",

@@ -1,0 +1,60 @@
+"""Does a variant still answer as it did when it was made? Checked on its golden rows before it serves."""
+
+from typing import NamedTuple
+
+from app.errors import AnswersDiffer
+from engines.engine import Engine, Runner
+from engines.errors import EngineError
+from engines.quantize.answers import Answering
+from engines.quantize.float_errors import FloatErrors, is_float
+from engines.quantize.golden import Golden
+
+# How much closer to its source the variant may have been on the rows of its report: those were others, and more.
+_MARGIN_DB = 6.0
+# Nothing needs to be closer than this: another processor sums float32 in another order.
+_CLOSE_DB = 40.0
+
+
+class Reference(NamedTuple):
+    """What a variant is checked against."""
+
+    golden: Golden
+    """Real rows, and what its source answers to them."""
+    sqnr_db: float
+    """How close to its source it was when it was made."""
+    batched: bool
+    """Whether it was found then that its rows may share batches."""
+
+    @property
+    def least_db(self) -> float:
+        """How close it must be now."""
+        return min(self.sqnr_db - _MARGIN_DB, _CLOSE_DB)
+
+
+def batch_of(reference: Reference, most_rows: int) -> Golden:
+    """The golden rows that one batch of a power of two holds, at most `most_rows`."""
+    golden = reference.golden
+    count = min(most_rows, len(next(iter(golden.inputs.values()))))
+    rows = 1 << count.bit_length() - 1
+    return Golden(*({name: array[:rows] for name, array in arrays.items()} for arrays in golden))
+
+
+def check(engine: Engine, runner: Runner, reference: Reference, rows: Golden, *, batched: bool) -> None:
+    """Run the golden rows as they would be served; `rows` is what `batch_of` gave.
+
+    Raises AnswersDiffer for a variant that is further from its source than when it was made. Outputs that are not of
+    floats are not compared: how often they may differ is the gate's affair.
+    """
+    try:
+        found = Answering(runner, engine.signature, batched).answer(rows.inputs)
+        if not any(is_float(spec.dtype) for spec in engine.signature.outputs):
+            return
+        errors = FloatErrors()
+        errors.add(rows.outputs, found)
+    except EngineError as error:
+        raise AnswersDiffer(f"its golden rows cannot be run here: {error}") from None
+    if errors.sqnr_db < reference.least_db:
+        raise AnswersDiffer(
+            f"on its golden rows it is {errors.sqnr_db:.1f} dB from its source, expected are {reference.least_db:.1f} "
+            f"({reference.sqnr_db:.1f} when it was made): this machine computes it otherwise; quantize it here"
+        )

@@ -1,0 +1,93 @@
+"""What is remembered of variants that should serve and do not."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+import structlog
+
+from app.control.choice import Choice
+from app.control.desired import Desired
+from app.metrics import Metrics
+from app.serving.lifecycle import VersionKey
+from app.serving.variants import Speedup
+from app.settings import Settings
+from model_store.manifest import Metadata
+from model_store.records import VariantRecord, VersionRecord
+from tests.app.conftest import MakeServable
+
+KEY = VersionKey("m", "1.0.0")
+FP32 = VariantRecord("fp32", "onnxruntime", "d0", ())
+INT8 = VariantRecord("int8", "onnxruntime", "d1", (), recipe={}, passed=True)
+FASTER = {KEY: {"int8": Speedup(2.0, 2.0, batched=True)}}
+
+
+def holding(*variants: VariantRecord) -> Desired:
+    record = VersionRecord("M", "1.0.0", "", {}, Metadata(), None, datetime.now(UTC), False, variants)
+    return Desired({"m": "M"}, {KEY: record})
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+def choosing(metrics: Metrics, variant: str = "auto") -> Choice:
+    return Choice(Settings(variant=variant), metrics, structlog.get_logger())
+
+
+def names(choice: Choice) -> list[str]:
+    return [variant.name for variant in choice.rungs(KEY)]
+
+
+def test_a_refused_variant_has_no_rung_until_it_is_forgotten(metrics: Metrics) -> None:
+    choice = choosing(metrics)
+    choice.look(holding(FP32, INT8), FASTER)
+    assert names(choice) == ["int8", "fp32"]
+    choice.refuse(KEY, "int8", "parity", "it is too far")
+    choice.refuse(KEY, "int8", "load", "once more")
+    choice.look(holding(FP32, INT8), FASTER)
+    assert names(choice) == ["fp32"]
+    assert choice.notes(KEY) == ("variant int8 is refused: it is too far",)
+    assert [status.refusal for status in choice.statuses(KEY, {})] == ["", "it is too far"]
+    assert dict(metrics.variants_refused) == {("M", "1.0.0", "int8", "parity"): 1}
+    choice.forget("other")
+    assert names(choice) == ["fp32"]
+    choice.forget("m")
+    assert names(choice) == ["int8", "fp32"]
+
+
+def test_another_artifact_of_the_name_has_its_own_chance(metrics: Metrics) -> None:
+    choice = choosing(metrics)
+    choice.look(holding(FP32, INT8), FASTER)
+    choice.refuse(KEY, "int8", "load", "broken")
+    choice.look(holding(FP32, replace(INT8, digest="d2")), FASTER)
+    assert (names(choice), choice.notes(KEY)) == (["int8", "fp32"], ())
+
+
+def test_a_named_variant_that_is_missing_is_told_once_and_until_it_comes(metrics: Metrics) -> None:
+    choice = choosing(metrics, "int8")
+    for _ in range(2):
+        choice.look(holding(FP32), {})
+    assert (names(choice), len(choice.notes(KEY))) == (["fp32"], 1)
+    choice.look(holding(FP32, replace(INT8, passed=False)), {})
+    assert (names(choice), choice.notes(KEY)) == (["fp32"], ("variant int8 is refused: its gate refused it",))
+    assert dict(metrics.variants_refused) == {("M", "1.0.0", "int8", why): 1 for why in ("missing", "gate")}
+    choice.look(holding(FP32, replace(INT8, name="int8", digest="d3")), {})
+    assert (names(choice), choice.notes(KEY)) == (["int8", "fp32"], ())
+
+
+async def test_a_version_is_outdated_while_another_variant_than_the_best_answers(
+    metrics: Metrics, make_servable: MakeServable
+) -> None:
+    choice, servables = choosing(metrics), {KEY: make_servable()}
+    choice.look(holding(FP32, INT8), {})
+    assert choice.outdated(servables) == set()
+    assert [variant.name for _, variant in choice.unmeasured(servables)] == ["int8"]
+    choice.look(holding(FP32, INT8), FASTER)
+    assert choice.outdated(servables) == {KEY}
+    assert not list(choice.unmeasured(servables))
+    choice.refuse(KEY, "int8", "load", "broken")
+    assert choice.outdated(servables) == set()
+    choice.look(Desired(), {})
+    assert (choice.outdated(servables), choice.statuses(KEY, {}), choice.notes(KEY)) == (set(), (), ())
