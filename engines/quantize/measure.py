@@ -1,10 +1,11 @@
 """Everything that is found out about one variant, joined into its report."""
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import NamedTuple
 
 from engines.engine import Engine, OpenEngine
 from engines.measure import Split
@@ -18,6 +19,8 @@ from engines.quantize.report import BatchMates, Lineage, Report
 from engines.quantize.rows import Rows
 from engines.quantize.scores import default_metric
 from engines.quantize.speed import Contender, compare_speed
+from engines.quantize.turns import Clock
+from engines.signature import Signature
 
 BUDGET_SECONDS = 6.0
 _MOST_ROWS = 32  # in a batch that is measured, where the engine sets no bound
@@ -61,35 +64,23 @@ def measure(
     cores: int,
     progress: Progress,
     budget_seconds: float = BUDGET_SECONDS,
-    clock: Callable[[], float] = perf_counter,
+    clock: Clock = perf_counter,
 ) -> Report:
     """Run both on the evaluation rows, time both, look into the layers, and judge.
 
-    `budget_seconds` is for the speed. Raises QuantizeError, DataError, LoadError, and what a run raises.
+    `metric` is a name as `read_metric` knows, or None for the one that suits the model. `budget_seconds` is for the
+    speed. Raises QuantizeError, DataError, LoadError, and what a run raises.
     """
-    with ExitStack() as stack:
-
-        def answering(path: Path, load: OpenEngine) -> tuple[Answering, BatchMates, int]:
-            engine = load(path, source.signature, instances=2, threads=1)
-            stack.callback(engine.close)
-            mates = batch_mates(engine, rows)
-            most_rows = (engine.max_rows or _MOST_ROWS) if mates.batched else 1
-            return Answering(engine.runner(), source.signature, mates.batched), mates, most_rows
-
-        progress("batch mates", 0.0)
-        first, _, source_rows = answering(source.path, openers.source)
-        second, mates, variant_rows = answering(made.main, openers.variant)
+    metric = metric or default_metric(source, rows.has_labels)
+    progress("batch mates", 0.0)
+    with (
+        _opened(source.path, source.signature, openers.source, rows, cores) as before,
+        _opened(made.main, source.signature, openers.variant, rows, cores) as after,
+    ):
         progress("quality", 0.1)
-        quality = compare(first, second, rows, metric or default_metric(source, rows.has_labels), subject.seed)
+        quality = compare(before.answering, after.answering, rows, metric, subject.seed)
     progress("speed", 0.4)
-    speed = compare_speed(
-        _contender(source, source.path, openers.source, source_rows),
-        _contender(source, made.main, openers.variant, variant_rows),
-        rows,
-        cores,
-        budget_seconds,
-        clock,
-    )
+    speed = compare_speed(before.contender, after.contender, rows, cores, budget_seconds, clock)
     progress("layers", 0.8)
     layers = measure_layers(source, made.main, rows)
     progress("done", 1.0)
@@ -104,15 +95,33 @@ def measure(
         seconds=subject.seconds,
         quality=quality,
         speed=speed,
-        batch_mates=mates,
+        batch_mates=after.mates,
         layers=layers,
-        verdict=judge(quality, speed, mates, limits),
+        verdict=judge(quality, speed, after.mates, limits),
         lineage=Lineage(subject.source_digest, subject.calibration, rows.digest, subject.seed, dict(made.details)),
     )
 
 
-def _contender(source: Source, path: Path, load: OpenEngine, most_rows: int) -> Contender:
-    def opened(split: Split) -> Engine:
-        return load(path, source.signature, instances=split.instances, threads=split.threads)
+class _Side(NamedTuple):
+    """The source or the variant, as it would be served."""
 
-    return Contender(opened, source.signature, most_rows)
+    mates: BatchMates
+    answering: Answering
+    contender: Contender
+
+
+@contextmanager
+def _opened(path: Path, signature: Signature, load: OpenEngine, rows: Rows, cores: int) -> Iterator[_Side]:
+    """All cores on one row or batch; closed in the end, but for the contender, which opens for itself."""
+
+    def opened(split: Split) -> Engine:
+        return load(path, signature, instances=split.instances, threads=split.threads)
+
+    engine = opened(Split(1, cores))
+    try:
+        runner = engine.runner()
+        mates = batch_mates(engine, runner, rows)
+        most_rows = (engine.max_rows or _MOST_ROWS) if mates.batched else 1
+        yield _Side(mates, Answering(runner, signature, mates.batched), Contender(opened, signature, most_rows))
+    finally:
+        engine.close()

@@ -102,7 +102,7 @@ def test_golden_rows_may_be_text_and_bfloat16(tmp_path: Path) -> None:
 def test_a_model_without_batch_axis_depends_on_nobody(digits: Source, test_rows: Rows, open_digits: Open) -> None:
     engine = open_digits(digits.path)
     engine.signature = replace(digits.signature, batch_axis=None)
-    mates = batch_mates(engine, test_rows)
+    mates = batch_mates(engine, engine.runner(), test_rows)
     assert (mates.invariant, mates.batched, mates.difference) == (True, False, 0.0)
 
 
