@@ -159,9 +159,24 @@ def retire(folder: Path, target: str) -> None:
 
 
 @model.command()
+@click.argument("target", metavar="NAME@VERSION")
+@click.argument("variant")
+@_store_option
+def drop_variant(folder: Path, target: str, variant: str) -> None:
+    """Take a VARIANT of a version out of service. Its name may be used again; `gc` removes its bytes."""
+    from model_store.versions import parse
+
+    name, _, version = target.partition("@")
+    parse(version)
+    with _open(folder) as store:
+        record = store.drop_variant(store.resolve(name, version), variant)
+    click.echo(f"{variant} of {record} is dropped")
+
+
+@model.command()
 @_store_option
 def gc(folder: Path) -> None:
-    """Remove the bytes that only retired versions refer to, and what killed writers have left."""
+    """Remove the bytes that only retired versions and dropped variants need, and what killed writers have left."""
     with _open(folder) as store:
         collected = store.gc()
     click.echo(f"removed {collected.blobs} blobs ({collected.bytes} bytes) and {collected.leftovers} leftovers")

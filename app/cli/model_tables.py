@@ -11,7 +11,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from model_store.records import ModelRecord, VersionRecord
+from model_store.records import ModelRecord, VariantRecord, VersionRecord
 
 # Where nobody's window sets a width, nothing is broken into lines.
 _WIDTH_OF_A_FILE = 1000
@@ -44,7 +44,15 @@ def version_json(record: VersionRecord, model: ModelRecord) -> dict[str, Any]:
         "signature": record.signature,
         "metadata": record.metadata.model_dump(mode="json"),
         "variants": [
-            {"name": v.name, "engine": v.engine, "digest": v.digest, "bytes": v.bytes} for v in record.variants
+            {
+                "name": v.name,
+                "engine": v.engine,
+                "digest": v.digest,
+                "bytes": v.bytes,
+                "passed": v.passed,
+                "recipe": v.recipe,
+            }
+            for v in record.variants
         ],
     }
 
@@ -90,7 +98,7 @@ def print_version(record: VersionRecord, model: ModelRecord) -> None:
         ("published", f"{record.published_at:%Y-%m-%d %H:%M:%S} UTC"),
         ("parent", record.parent or "-"),
         ("digest", record.digest),
-        *(("variant", f"{v.name} for {v.engine}, {decimal(v.bytes)}") for v in record.variants),
+        *(("variant", _variant(variant)) for variant in record.variants),
         *(("input", _tensor(tensor)) for tensor in signature["inputs"]),
         *(("output", _tensor(tensor)) for tensor in signature["outputs"]),
         ("batch axis", "-" if signature["batch_axis"] is None else str(signature["batch_axis"])),
@@ -109,6 +117,11 @@ def _metadata_rows(record: VersionRecord) -> list[tuple[str, str]]:
     return rows
 
 
+def _variant(variant: VariantRecord) -> str:
+    verdict = {None: "", True: ", passed the gate", False: ", refused by the gate"}[variant.passed]
+    return f"{variant.name} for {variant.engine}, {decimal(variant.bytes)}{verdict}"
+
+
 def _tensor(tensor: dict[str, Any]) -> str:
     shape = "of unknown rank" if tensor["shape"] is None else json.dumps(tensor["shape"])
     return f"{tensor['name']} {tensor['dtype']} {shape}"
@@ -119,5 +132,4 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(*head, box=SIMPLE_HEAD, show_header=any(head), pad_edge=False, show_edge=False)
     for row in rows:
         table.add_row(*map(Text, row))
-    console = Console()
-    console.print(table, width=None if console.is_terminal else _WIDTH_OF_A_FILE)
+    Console(width=None if Console().is_terminal else _WIDTH_OF_A_FILE).print(table)

@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from app.cli.model import model
-from model_store.errors import Conflict, NotAStore, NotFound
+from model_store.errors import Conflict, InvalidVersion, NotAStore, NotFound
 from model_store.manifest import Metadata
-from model_store.records import NewVersion
+from model_store.records import NewVariant, NewVersion
 from model_store.store import Store
 from tests import graphs
 
@@ -84,10 +84,50 @@ def test_the_reading_commands_print_json(folder: Path, linear: Path) -> None:
     assert version == answer("show", "Linear@1")
     assert version["signature"]["inputs"] == [{"name": "x", "dtype": "float32", "shape": [-1, 4]}]
     assert version["variants"] == [
-        {"name": "fp32", "engine": "onnxruntime", "digest": version["digest"], "bytes": linear.stat().st_size}
+        {
+            "name": "fp32",
+            "engine": "onnxruntime",
+            "digest": version["digest"],
+            "bytes": linear.stat().st_size,
+            "passed": None,
+            "recipe": None,
+        }
     ]
     report = answer("verify")
     assert report == {"versions": 1, "blobs": 1, "bytes": linear.stat().st_size, "findings": []}
+
+
+def test_variants_are_shown_with_their_verdict_and_dropped(folder: Path, linear: Path) -> None:
+    run("publish", "linear", linear, "--version", "1.0.0")
+    with Store.open(folder) as store:
+        for name, passed in (("int8", True), ("int4-weight", False), ("fp16", None)):
+            recipe = {"method": name}
+            new = NewVariant(name, "onnxruntime", linear, {}, recipe, None, None, passed)
+            store.add_variant(store.resolve("linear"), new)
+    shown = [
+        line.split(maxsplit=1)[1].strip() for line in run("show", "linear@1").stdout.splitlines() if "for onnx" in line
+    ]
+    size = shown[0].removeprefix("fp32 for onnxruntime, ")
+    assert shown == [
+        f"fp32 for onnxruntime, {size}",
+        f"fp16 for onnxruntime, {size}",
+        f"int4-weight for onnxruntime, {size}, refused by the gate",
+        f"int8 for onnxruntime, {size}, passed the gate",
+    ]
+    assert "fp32, fp16, int4-weight, int8" in run("show", "linear").stdout
+    assert [(one["passed"], one["recipe"]) for one in answer("show", "linear@1.0.0")["variants"]] == [
+        (None, None), (None, {"method": "fp16"}), (False, {"method": "int4-weight"}), (True, {"method": "int8"}),
+    ]  # fmt: skip
+
+    assert run("drop-variant", "linear@1.0.0", "int8").stdout == "int8 of linear@1.0.0 is dropped\n"
+    assert "int8" not in run("show", "linear").stdout
+    with pytest.raises(NotFound, match="has no variant 'int8'"):
+        run("drop-variant", "linear@1.0.0", "int8")
+    with pytest.raises(Conflict, match="Retire the version instead"):
+        run("drop-variant", "linear@1.0.0", "fp32")
+    for target in ("linear@1", "linear"):
+        with pytest.raises(InvalidVersion):
+            run("drop-variant", target, "fp16")
 
 
 def test_verify_fails_when_something_is_wrong(folder: Path, linear: Path) -> None:
