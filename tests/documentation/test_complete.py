@@ -93,7 +93,7 @@ def test_every_command_and_option_is_documented(path: str) -> None:
 def test_every_command_that_is_mentioned_exists(page: Path) -> None:
     shell = [re.sub("#.*", "", block.text) for block in blocks(page) if block.language == "sh"]
     code = "\n".join([*re.findall("`(.+?)`", prose(page)), *shell])
-    for found in re.findall(r"\boctet (?:model [a-z]+|serve|config|[a-z]+\b(?!-))", code):
+    for found in re.findall(r"\boctet (?:model [a-z]+(?:-[a-z]+)*|serve|config|[a-z]+\b(?!-))", code):
         assert found in COMMANDS, f"{name_of(page)} mentions `{found}`"
 
 
