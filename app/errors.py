@@ -59,7 +59,7 @@ class LoadFailed(OctetError):
 
 
 class AnswersDiffer(OctetError):
-    """A variant does not answer as it did when it was made, or depending on its batch mates."""
+    """A variant does not answer as it did when it was made."""
 
 
 class QueueFull(OctetError):

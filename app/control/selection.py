@@ -38,10 +38,14 @@ def why_not_named(policy: str, record: VersionRecord) -> tuple[str, str] | None:
 
 
 def unmeasured(policy: str, record: VersionRecord, speeds: Mapping[str, Speedup]) -> tuple[VariantRecord, ...]:
-    """The variants whose speed on this host decides which one serves, and is not known."""
+    """The variants whose speed here decides which one serves, and is not known; of those with rows to measure by."""
     if policy != AUTO:
         return ()
-    return tuple(variant for variant in record.variants[1:] if variant.passed and variant.name not in speeds)
+    return tuple(
+        variant
+        for variant in record.variants[1:]
+        if variant.passed and variant.golden is not None and variant.name not in speeds
+    )
 
 
 def _by_speed(record: VersionRecord, speeds: Mapping[str, Speedup]) -> list[VariantRecord]:

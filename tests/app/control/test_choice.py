@@ -13,12 +13,12 @@ from app.serving.lifecycle import VersionKey
 from app.serving.variants import Speedup
 from app.settings import Settings
 from model_store.manifest import Metadata
-from model_store.records import VariantRecord, VersionRecord
+from model_store.records import FileRecord, VariantRecord, VersionRecord
 from tests.app.conftest import MakeServable
 
 KEY = VersionKey("m", "1.0.0")
 FP32 = VariantRecord("fp32", "onnxruntime", "d0", ())
-INT8 = VariantRecord("int8", "onnxruntime", "d1", (), recipe={}, passed=True)
+INT8 = VariantRecord("int8", "onnxruntime", "d1", (), recipe={}, passed=True, golden=FileRecord("golden.npz", "", 0))
 FASTER = {KEY: {"int8": Speedup(2.0, 2.0, batched=True)}}
 
 

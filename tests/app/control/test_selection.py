@@ -8,7 +8,9 @@ import pytest
 from app.control.selection import ladder, unmeasured, why_not_named
 from app.serving.variants import Speedup
 from model_store.manifest import Metadata
-from model_store.records import VariantRecord, VersionRecord
+from model_store.records import FileRecord, VariantRecord, VersionRecord
+
+GOLDEN = FileRecord("golden.npz", "", 0)
 
 
 def version(published: str = "fp32", **verdicts: bool | None) -> VersionRecord:
@@ -16,7 +18,7 @@ def version(published: str = "fp32", **verdicts: bool | None) -> VersionRecord:
     variants = (
         VariantRecord(published, "onnxruntime", "", ()),
         *(
-            VariantRecord(name, "onnxruntime", "", (), recipe={}, passed=passed)
+            VariantRecord(name, "onnxruntime", "", (), recipe={}, passed=passed, golden=GOLDEN)
             for name, passed in sorted(verdicts.items())
         ),
     )

@@ -4,15 +4,18 @@ Each variant adds a bias of its own, so an answer tells which one made it.
 """
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 
+from engines.machine import fingerprint
 from tests import graphs
 from tests.service.conftest import Publish, Start, corrupt
-from tests.service.networks import share_of_largest
+from tests.service.networks import share_of_largest, slow
 from tests.service.process import Octet, eventually
 from tests.service.variants import add_variant, set_speed
 
@@ -167,6 +170,36 @@ def test_a_policy_names_a_variant_and_says_when_another_serves(tmp_path: Path, p
     assert variant_of(server) == "int8"
     assert "variant bf16 is refused: the version has no variant 'bf16'" in server.status("m", "1.0.0")["notes"]
     assert server.sample('octet_variant_refused_total{model="m",reason="missing",variant="bf16"') == 1
+
+
+def test_a_host_that_has_not_measured_serves_what_was_published_and_measures(
+    tmp_path: Path, store_folder: Path, publish: Publish, start: Start
+) -> None:
+    store = publish("m", "1.0.0", slow())
+    numbers = {"x": np.arange(16) % 2}
+    record = add_variant(store, tmp_path, store.resolve("m"), "int8", slow(1), rows=numbers)
+    server = start("--refresh-seconds", "0.1")
+    assert server.predict("m", {"instances": [0]}).headers["octet-variant"] == "fp32"
+    (variant,) = record.variants[1:]
+    kept = store_folder / "cache" / "measured" / "speed" / fingerprint() / variant.digest
+    eventually(kept.exists, "it is measured", 60)
+    eventually(lambda: server.log("speed of a variant is measured"), "it is told")
+    measured = json.loads(kept.read_bytes())
+    assert measured["batch_1_ratio"] > 1
+    assert variants(server)["int8"]["speedup"] == measured
+    eventually(
+        lambda: server.predict("m", {"instances": [0]}).headers["octet-variant"] == "int8", "what was measured serves"
+    )
+
+
+def test_a_server_that_ends_leaves_no_measuring_behind(tmp_path: Path, publish: Publish, start: Start) -> None:
+    store = publish("m", "1.0.0", slow())
+    add_variant(store, tmp_path, store.resolve("m"), "int8", slow(1), rows={"x": np.arange(16) % 2})
+    server = start()
+    this = psutil.Process(server.process.pid)
+    (child,) = eventually(this.children, "it measures")
+    server.stop()
+    assert not child.is_running()
 
 
 def test_a_request_names_its_variant(tmp_path: Path, publish: Publish, start: Start) -> None:

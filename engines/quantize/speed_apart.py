@@ -1,0 +1,124 @@
+"""Measures how fast a variant is beside its source, in a process of its own at low priority.
+
+For a host that is to serve a variant which was measured on another one. `python -m`, JSON in, JSON out.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from engines.engine import Engine, OpenEngine
+from engines.machine import usable_cores
+from engines.measure import Split
+from engines.quantize.batch_mates import batch_mates
+from engines.quantize.golden import Golden, read_golden
+from engines.quantize.rows import Batch, Rows
+from engines.quantize.speed import Contender, compare_speed
+from engines.signature import Signature
+
+_LOWEST_PRIORITY = 19
+_BUDGET_SECONDS = 6.0
+_MOST_ROWS = 32  # in a batch, where the engine sets no bound
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One of the two."""
+
+    engine: str
+    """`onnxruntime` is `engines.onnxruntime_engine`."""
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be measured."""
+
+    signature: dict[str, Any]
+    golden: Path
+    """Of the variant: the rows to run."""
+    source: Artifact
+    variant: Artifact
+
+    def to_json(self) -> bytes:
+        """For the standard input of the process."""
+        return _QUESTION.dump_json(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Source / variant: above 1 the variant is faster."""
+
+    throughput_ratio: float
+    batch_1_ratio: float
+    batched: bool
+    """Whether the variant was measured in batches."""
+
+    @staticmethod
+    def from_json(text: bytes) -> "Answer":
+        """What the process wrote to its standard output. Raises ValueError."""
+        return _ANSWER.validate_json(text)
+
+
+_QUESTION = TypeAdapter(Question)
+_ANSWER = TypeAdapter(Answer)
+
+
+class _GoldenRows:
+    """See `engines.quantize.rows.Rows`."""
+
+    digest = ""
+    has_labels = False
+
+    def __init__(self, golden: Golden) -> None:
+        self._inputs = golden.inputs
+        self.count = len(next(iter(golden.inputs.values())))
+
+    def batches(self, rows: int) -> Iterator[Batch]:
+        for start in range(0, self.count, rows):
+            yield Batch({name: array[start : start + rows] for name, array in self._inputs.items()}, None)
+
+
+def measured(question: Question) -> Answer:
+    """Both by turns, each in batches where its rows may share them.
+
+    Raises EngineError, ValueError, KeyError and OSError.
+    """
+    signature = Signature.from_json(question.signature)
+    rows = _GoldenRows(read_golden(question.golden, signature))
+    source, _ = _contender(question.source, signature, rows)
+    variant, batched = _contender(question.variant, signature, rows)
+    speed = compare_speed(source, variant, rows, usable_cores(), _BUDGET_SECONDS, perf_counter)
+    return Answer(speed.throughput_ratio, speed.batch_1_ratio, batched)
+
+
+def _contender(artifact: Artifact, signature: Signature, rows: Rows) -> tuple[Contender, bool]:
+    load: OpenEngine = import_module(f"engines.{artifact.engine}_engine").load
+
+    def opened(split: Split) -> Engine:
+        return load(artifact.path, signature, instances=split.instances, threads=split.threads)
+
+    engine = opened(Split(1, 1))
+    try:
+        batched = batch_mates(engine, engine.runner(), rows).batched
+        return Contender(opened, signature, (engine.max_rows or _MOST_ROWS) if batched else 1), batched
+    finally:
+        engine.close()
+
+
+def main() -> None:
+    """The process."""
+    os.nice(_LOWEST_PRIORITY)
+    question = _QUESTION.validate_json(sys.stdin.buffer.read())
+    sys.stdout.buffer.write(_ANSWER.dump_json(measured(question)))
+
+
+if __name__ == "__main__":
+    main()
