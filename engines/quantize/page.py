@@ -1,0 +1,72 @@
+"""The reports of one version as a page: one HTML file that needs no network, no script and no other file.
+
+`python -m engines.quantize.page` makes it in a process of its own, of a JSON array of reports on standard input: what
+draws takes a second and 60 MB, and a server has other things to do.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from engines.quantize.charts import layers_chart, version_charts
+from engines.quantize.report import Report, several_from_json
+
+_LOWEST_PRIORITY = 19
+_WORST_LAYERS = 10
+"""So many are shown at once, the others when they are asked for."""
+
+
+def page(reports: Sequence[Report]) -> str:
+    """The page of at least one report, all of the same version: those that passed first, the fastest on top."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,  # names of models and layers are the users'
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"share": _share, "size": _size, "detail": _detail}
+    ordered = in_order(reports)
+    return environment.get_template("page.html.j2").render(
+        reports=ordered,
+        first=ordered[0],
+        passed=[report for report in ordered if report.verdict.passed],
+        charts=version_charts(ordered),
+        layers={report.variant: layers_chart(report) for report in ordered if report.layers},
+        worst=_WORST_LAYERS,
+    )
+
+
+def in_order(reports: Sequence[Report]) -> list[Report]:
+    """Those that passed first, the fastest of them on top, as `auto` chooses."""
+    return sorted(reports, key=lambda report: (not report.verdict.passed, -report.speed.throughput_ratio))
+
+
+def _share(value: float) -> str:
+    return f"{value:.2%}"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.2f} MB" if count >= 1e6 else f"{count / 1e3:,.1f} kB"
+
+
+def _detail(value: object) -> str:
+    """A recipe's or a host's detail; a list of words as words."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_detail, value)) or "none"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def main() -> None:
+    """Read reports, write their page."""
+    os.nice(_LOWEST_PRIORITY)
+    reports = several_from_json(sys.stdin.buffer.read())
+    sys.stdout.buffer.write(page(reports).encode())
+
+
+if __name__ == "__main__":
+    main()
