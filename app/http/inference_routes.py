@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from app.http.paths import Paths, tfserving_paths, v2_paths
+from app.http.paths import Paths, tfserving_paths, v2_paths, v2_variant_paths
 from app.lifespan import Service
 from app.protocols.codec import Codec
 from app.protocols.generate import codec as generate_codec
@@ -53,7 +53,7 @@ ROUTES = (
         check_form=tfserving_form,
     ),
     InferenceRoute(
-        paths=v2_paths("infer"),
+        paths={**v2_paths("infer"), **v2_variant_paths("infer")},
         codec=open_inference_codec,
         summary="Infer (Open Inference Protocol, Triton)",
         example={"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1.0, 2.0, 5.0]}]},

@@ -10,19 +10,30 @@ Paths = Mapping[str, re.Pattern[str]]
 
 _TFSERVING = {"model": "[^/:]+", "label": "[^/:]+", "version": VERSION, "variant": "[^/:]+"}
 _V2 = {"model": "[^/]+", "version": "[^/]+", "variant": "[^/]+"}
-# No protocol has a path for a variant: these are ours, in the shape of each.
 _VARIANTS = ("/variants/{variant}", "/versions/{version}/variants/{variant}")
 
 
 def tfserving_paths(action: str) -> Paths:
-    """Where TensorFlow Serving and KServe V1 have what can be done with a model, a version or a label."""
+    """Where TensorFlow Serving and KServe V1 have what can be done with a model, a version or a label.
+
+    And, in their shape, what is ours: with a variant.
+    """
     parts = ("", "/versions/{version}", "/labels/{label}", *_VARIANTS)
     return {template: tfserving_pattern(template) for template in (f"/v1/models/{{model}}{p}:{action}" for p in parts)}
 
 
 def v2_paths(action: str) -> Paths:
     """Where the Open Inference Protocol has what can be done with a model or a version."""
-    templates = (f"/v2/models/{{model}}{part}/{action}" for part in ("", "/versions/{version}", *_VARIANTS))
+    return _v2(action, "", "/versions/{version}")
+
+
+def v2_variant_paths(action: str) -> Paths:
+    """In its shape, what is ours: what can be done with a variant."""
+    return _v2(action, *_VARIANTS)
+
+
+def _v2(action: str, *parts: str) -> Paths:
+    templates = (f"/v2/models/{{model}}{part}/{action}" for part in parts)
     return {template: re.compile(_regex(template, _V2)) for template in templates}
 
 

@@ -79,7 +79,7 @@ def test_every_inference_path_is_there_with_every_error(document: dict[str, Any]
 
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_a_documented_path_is_served(document: dict[str, Any], server: Octet, template: str) -> None:
-    path = template.format(model="double", version="1.2.3", label="stable")
+    path = template.format(model="double", version="1.2.3", label="stable", variant="fp32")
     answer = server.client.post(path, json=ASKED[re.split("[:/]", path)[-1]])
     assert answer.status_code == 200, answer.text
     assert "4.0" in answer.text

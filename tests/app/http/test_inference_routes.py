@@ -148,3 +148,31 @@ async def test_a_target_follows_the_table(make_servable: MakeServable) -> None:
     for _ in range(2):  # an error is not remembered as an answer
         with pytest.raises(LabelNotFound):
             target.resolve(service)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (b"/v1/models/m/variants/int8:predict", ("m", None, "int8")),
+        (b"/V1/Models/m/Versions/1.2/Variants/int8-smooth:Predict", ("m", "1.2", "int8-smooth")),
+        (b"/v2/models/m/variants/int8/infer", ("m", None, "int8")),
+        (b"/v2/models/m/versions/1.2.3-rc.1/variants/a%2Fb/infer?x", ("m", "1.2.3-rc.1", "a/b")),
+        (b"/v2/models/m/infer", ("m", None, None)),
+    ],
+)
+def test_a_path_may_name_a_variant(url: bytes, expected: tuple[str, str | None, str | None]) -> None:
+    target = Targets().match(url)
+    assert target and (target.model, target.version, target.variant) == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        b"/v1/models/m/labels/stable/variants/int8:predict",
+        b"/v1/models/m/variants/:predict",
+        b"/v1/models/m/variants/int8/versions/1:predict",
+        b"/v2/models/m/variants/int8/generate",
+    ],
+)
+def test_no_other_path_does(url: bytes) -> None:
+    assert Targets().match(url) is None
