@@ -37,6 +37,7 @@ class Service:
 
     def __init__(self, settings: Settings, store: Store, levels: Levels) -> None:
         self.settings = settings
+        self.store = store
         self.version = version("octet-serving")
         self.max_body_bytes = int(settings.max_body_bytes)
         self.table = Table()

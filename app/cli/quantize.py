@@ -47,16 +47,20 @@ class Share(click.ParamType[float]):
 @click.option("--seed", type=int, default=0, show_default=True, help="Chooses whatever is chosen at random.")
 @click.option("--store", "folder", metavar="DIR", envvar="OCTET_STORE", default="store", show_default=True,
               show_envvar=True, type=click.Path(path_type=Path), help="Folder of the model store.")  # fmt: skip
+@click.option("--report", "report_folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path),
+              help="Write the reports there: a page, its charts, and JSON.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the reports as JSON.")
 def quantize(
     model: str, calibration: str, evaluate: str | None, image: str | None, max_drop: float, min_speedup: float,
-    recipes: tuple[str, ...], exclude: tuple[str, ...], metric: str | None, seed: int, folder: Path, as_json: bool,
+    recipes: tuple[str, ...], exclude: tuple[str, ...], metric: str | None, seed: int, folder: Path,
+    report_folder: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Make the low-precision variants of a version that this machine can run, and judge each on your rows.
 
     Every variant is measured beside the published one and stored with its report. Those whose accuracy surely drops
     by no more than --max-drop, and that are faster here, may serve; the fastest of them will.
     """
+    from app.cli.quantize_report import write_report
     from app.cli.quantize_tables import print_reports_json, print_tried
     from app.control.quantize import Quantizing, Wish
     from app.lifespan import OPEN_ENGINES
@@ -65,6 +69,8 @@ def quantize(
     from engines.quantize.rows import RowsSpec
     from model_store.store import Store
 
+    if report_folder is not None:
+        report_folder.mkdir(parents=True, exist_ok=True)
     name, _, version = model.partition("@")
     wish = Wish(
         RowsSpec(calibration, image, seed=seed),
@@ -80,6 +86,9 @@ def quantize(
         tried: list[Tried] = []
         with _bar(len(quantizing.recipes)) as progress:
             tried.extend(quantizing.run(progress))
+    reports = [one.report for one in tried if one.report is not None]
+    if report_folder is not None and reports:
+        write_report(report_folder, reports)
     if as_json:
         print_reports_json(tried)
     else:

@@ -13,6 +13,7 @@ from app.http.inference_routes import ROUTES
 from app.http.openapi import document
 from app.http.routers.health import health_router
 from app.http.routers.open_inference import open_inference_router
+from app.http.routers.reports import reports_router
 from app.http.routers.repository import repository_router
 from app.http.routers.shared_memory import shared_memory_router
 from app.http.routers.triton_models import triton_models_router
@@ -34,6 +35,7 @@ def make_api(service: Service) -> FastAPI:
     api.include_router(health_router(service))
     for router in (versions_router(service), unanswered_router(service)):
         api.router.routes.extend(router.routes)
+    api.include_router(reports_router(service))
     api.include_router(repository_router(service))
     api.include_router(shared_memory_router(service))
     api.include_router(triton_models_router(service))

@@ -68,6 +68,18 @@ def test_reports_as_json(folder: Path) -> None:
     assert tried["report"]["lineage"]["details"]["activations"] == "int8, symmetric"
 
 
+def test_a_folder_with_the_page_its_charts_and_the_reports(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out" / "report"
+    done = quantize(folder, "--recipe", "int8-entropy", "--report", str(out))
+    assert done.exit_code == 0, done.output
+    charts = {f"{name}.{kind}" for name in ("accuracy-and-speed", "sizes", "latencies", "layers-int8-entropy")
+              for kind in ("svg", "png")}  # fmt: skip
+    assert {path.name for path in out.iterdir()} == {"report.html", "int8-entropy.json"} | charts
+    assert "digits@1.0.0" in (out / "report.html").read_text("utf-8")
+    with Store.open(folder) as store:
+        assert (out / "int8-entropy.json").read_bytes() == store.report(store.resolve("digits"), "int8-entropy")
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
