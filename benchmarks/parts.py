@@ -13,6 +13,7 @@ from benchmarks.bare import best_split, rows_per_second
 from benchmarks.codecs import codecs
 from benchmarks.load import Load, command, drive, parse
 from benchmarks.networks import mlp
+from benchmarks.quantized import quantized
 from benchmarks.results import Result
 from benchmarks.run import Run, url
 from benchmarks.servers import Server, comparison, octet, publish
@@ -166,6 +167,7 @@ PARTS: dict[str, Callable[[Run], list[Result]]] = {
     "metrics": metrics,
     "encoder": encoder,
     "resnet50": resnet50,
+    "quantized": quantized,
     "start": start,
     "swap": swap,
 }
