@@ -4,23 +4,23 @@ uint8 activations and int8 weights: the processor's product is unsigned times si
 kernel. Asymmetric activations: with a zero point of 0 a quantization cannot absorb the ReLU before it.
 """
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+from onnx import ModelProto
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from engines.errors import QuantizeError
-from engines.machine import describe
 from engines.quantize.calibration import ENTROPY, MIN_MAX, PERCENTILE, Method, write_ranges
+from engines.quantize.onnxruntime_prepare import prepare
+from engines.quantize.onnxruntime_write import keep_float, reduces_range, write_quantized
 from engines.quantize.recipe import Made, Options, Progress, Source
 from engines.quantize.rows import Rows
+from engines.quantize.weights import weighted
 
 # What a transformer spends its time in. Quantizing all of its other operators costs both speed and accuracy.
-_OF_TRANSFORMERS = ["MatMul", "Gemm", "Gather"]
-_VNNI = {"avx512_vnni", "avx_vnni"}
+_PRODUCTS = ["Conv", "MatMul", "Gemm", "Gather"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,39 +39,39 @@ class Static:
     calibrates: bool = True
 
     def refuses(self, source: Source) -> str | None:
-        operators = _operators(source.path)
-        if not operators & {"Conv", "MatMul", "Gemm"}:
-            return "the model has no Conv, MatMul or Gemm to quantize"
-        return None
+        if weighted(onnx.load(source.path, load_external_data=False), {"Conv", "MatMul", "Gemm"}):
+            return None
+        return "the model has no Conv, MatMul or Gemm with constant FP32 weights to quantize"
 
     def make(self, source: Source, rows: Rows | None, folder: Path, options: Options, progress: Progress) -> Made:
         if rows is None:
             raise QuantizeError(f"{self.name} needs rows to calibrate with: give --calibration")
-        prepared = prepare(source.path, folder)
-        is_transformer = "Conv" not in _operators(prepared)
-        operators = _OF_TRANSFORMERS if is_transformer else ["Conv", *_OF_TRANSFORMERS, *_BESIDE_CONVOLUTIONS]
-        ranges = write_ranges(prepared, rows, self.method, operators, folder, progress)
+        prepared = prepare(source.path, folder, options.exclude)
+        model = onnx.load(prepared.path, load_external_data=False)
+        of_products = computes_by_products(model)
+        operators = _PRODUCTS if of_products else [*_PRODUCTS, *_BESIDE_CONVOLUTIONS]
+        ranges = write_ranges(prepared.path, rows, self.method, operators, folder, progress)
         progress("quantizing", 0.0)
-        made = folder / "model.onnx"
-        reduces = not _VNNI & set(describe()["flags"])
-        try:
-            quantize_static(
-                prepared,
-                made,
+        made = write_quantized(
+            self.name,
+            folder,
+            lambda path: quantize_static(
+                prepared.path,
+                path,
                 None,
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=operators,
                 activation_type=QuantType.QInt8 if self.symmetric else QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 per_channel=self.per_channel,
-                reduce_range=reduces,
+                reduce_range=reduces_range(),
                 calibrate_method=self.method.kind,
                 calibration_cache_path=str(ranges),
-                nodes_to_exclude=list(options.exclude),
-                extra_options={"ActivationSymmetric": self.symmetric} | (_FLOAT_OUTPUTS if is_transformer else {}),
-            )
-        except (ValueError, RuntimeError) as error:
-            raise QuantizeError(f"{self.name}: ONNX Runtime cannot quantize this model: {error}") from error
+                nodes_to_exclude=prepared.excluded,
+                extra_options={"ActivationSymmetric": self.symmetric} | (_FLOAT_OUTPUTS if of_products else {}),
+            ),
+        )
+        keep_float(made, prepared.excluded)
         return Made(
             made,
             details={
@@ -80,15 +80,18 @@ class Static:
                 "rows": rows.count,
                 "activations": "int8, symmetric" if self.symmetric else "uint8, asymmetric",
                 "weights": f"int8, symmetric, {'per channel' if self.per_channel else 'per tensor'}",
-                "reduced_range": reduces,
+                "reduced_range": reduces_range(),
                 "operators": operators,
                 "excluded": list(options.exclude),
             },
         )
 
 
-_BESIDE_CONVOLUTIONS = ["Add", "Mul", "Relu", "Clip", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat",
-                        "Reshape", "Flatten", "Transpose", "ReduceMean"]  # fmt: skip
+# What ONNX Runtime computes in INT8 too, or what only moves values: between convolutions nothing becomes float again.
+_BESIDE_CONVOLUTIONS = [
+    *("Add", "Mul", "Relu", "Clip", "LeakyRelu", "Sigmoid", "AveragePool", "GlobalAveragePool", "ReduceMean"),
+    *("MaxPool", "Concat", "Split", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Resize"),
+]
 # ONNX Runtime then fuses each product to MatMulIntegerToFloat. Quantizing these outputs per tensor is what ruins a
 # transformer (8.8 dB against 17 to 21 on a real one).
 _FLOAT_OUTPUTS = {"MatMulConstBOnly": True, "OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]}
@@ -102,16 +105,11 @@ STATIC = (
 )
 
 
-def prepare(path: Path, folder: Path) -> Path:
-    """The model with its shapes inferred and its constants folded, in `folder`; no slower, and easier to quantize."""
-    prepared = folder / "prepared.onnx"
-    logging.getLogger().setLevel(logging.ERROR)  # the quantizer advises what is being done here
-    try:
-        quant_pre_process(path, prepared, skip_symbolic_shape=True)
-    except Exception as error:  # it raises whatever onnx and ONNX Runtime raise
-        raise QuantizeError(f"the model cannot be prepared for quantization: {error}") from error
-    return prepared
-
-
-def _operators(path: Path) -> set[str]:
-    return {node.op_type for node in onnx.load(path, load_external_data=False).graph.node}
+def computes_by_products(model: ModelProto) -> bool:
+    """Whether the network attends (multiplies two computed tensors), or has no convolution: it is no image network."""
+    products = {node.output[0] for node in weighted(model, {"MatMul"})}
+    attends = any(
+        node.op_type.endswith("Attention") or (node.op_type == "MatMul" and node.output[0] not in products)
+        for node in model.graph.node
+    )
+    return attends or all(node.op_type != "Conv" for node in model.graph.node)

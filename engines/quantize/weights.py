@@ -1,0 +1,24 @@
+"""Which operators of a model have constant weights: those that can be quantized before anything runs."""
+
+from collections.abc import Collection
+
+import onnx
+from onnx import ModelProto, NodeProto
+
+# Where the weights of an operator lie among its inputs.
+_PLACES = {"MatMul": 1, "Gemm": 1, "Gather": 0, "Conv": 1}
+
+
+def weighted(model: ModelProto, operators: Collection[str]) -> list[NodeProto]:
+    """Nodes of the main graph of these operators (MatMul, Gemm, Gather, Conv) whose weights are constant."""
+    held = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    held |= {node.output[0]: _constant_type(node) for node in model.graph.node if node.op_type == "Constant"}
+    return [
+        node
+        for node in model.graph.node
+        if node.op_type in operators and held.get(node.input[_PLACES[node.op_type]]) == onnx.TensorProto.FLOAT
+    ]
+
+
+def _constant_type(node: NodeProto) -> int:
+    return next((attribute.t.data_type for attribute in node.attribute if attribute.name == "value"), 0)
