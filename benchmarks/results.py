@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 COLUMNS = ("part", "case", "measured", "value", "target", "reached")
+KEPT_COLUMNS = (*COLUMNS, "on")
 MARK = "<!-- results -->"
 
 
@@ -52,21 +53,28 @@ def table(results: Sequence[Result]) -> None:
     Console().print(columns)
 
 
-def save(results: Sequence[Result], path: Path) -> None:
-    """Write them as JSON, with the machine and the day."""
-    record = {
-        "date": today(),
-        "machine": machine(),
-        "results": [asdict(result) | {"reached": result.reached} for result in results],
-    }
-    path.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+def save(results: Sequence[Result], path: Path, parts: Sequence[str]) -> list[list[str]]:
+    """Keep them as JSON, with the machine and the day, in place of those of the same parts that were kept before.
+
+    Gives the texts of KEPT_COLUMNS of all that is kept, in the order of `parts`.
+    """
+    before = json.loads(path.read_text("utf-8"))["results"] if path.exists() else []
+    now = [
+        asdict(result) | {"reached": result.reached, "on": today(), "machine": machine(), "row": result.row()}
+        for result in results
+    ]
+    measured = {result.part for result in results}
+    kept = [one for one in before if one["part"] not in measured and one["part"] in parts] + now
+    kept.sort(key=lambda one: parts.index(one["part"]))
+    path.write_text(json.dumps({"results": kept}, indent=2) + "\n", "utf-8")
+    return [[*one["row"], one["on"]] for one in kept]
 
 
-def write_into(readme: Path, results: Sequence[Result]) -> None:
-    """Put them into the Markdown file, between its two MARKs."""
+def write_into(readme: Path, rows: Sequence[Sequence[str]]) -> None:
+    """Put the rows into the Markdown file, between its two MARKs."""
     before, _, after = readme.read_text("utf-8").split(MARK)
-    lines = [f"Measured on {today()}: {machine()}.", "", "| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
-    lines += ["| " + " | ".join(result.row()) + " |" for result in results]
+    lines = [f"On {machine()}.", "", "| " + " | ".join(KEPT_COLUMNS) + " |", "|---" * len(KEPT_COLUMNS) + "|"]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
     readme.write_text("\n".join([before + MARK, *lines, MARK + after]), "utf-8")
 
 
