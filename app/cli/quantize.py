@@ -43,6 +43,8 @@ class Share(click.ParamType[float]):
               help="Least speed over the published variant, measured here.")  # fmt: skip
 @click.option("--recipe", "recipes", multiple=True, metavar="NAME", help="Try this one alone; repeatable.")
 @click.option("--exclude", multiple=True, metavar="NODE", help="Leave this layer as it is; repeatable.")
+@click.option("--exclude-auto", is_flag=True,
+              help="Leave the worst layers as they are, one at a time, until the drop is allowed.")  # fmt: skip
 @click.option("--metric", metavar="MODULE:FUNCTION", help="Your own metric instead of accuracy: a value for each row.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Chooses whatever is chosen at random.")
 @click.option("--store", "folder", metavar="DIR", envvar="OCTET_STORE", default="store", show_default=True,
@@ -52,7 +54,7 @@ class Share(click.ParamType[float]):
 @click.option("--json", "as_json", is_flag=True, help="Print the reports as JSON.")
 def quantize(
     model: str, calibration: str, evaluate: str | None, image: str | None, max_drop: float, min_speedup: float,
-    recipes: tuple[str, ...], exclude: tuple[str, ...], metric: str | None, seed: int, folder: Path,
+    recipes: tuple[str, ...], exclude: tuple[str, ...], exclude_auto: bool, metric: str | None, seed: int, folder: Path,
     report_folder: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Make the low-precision variants of a version that this machine can run, and judge each on your rows.
@@ -79,6 +81,7 @@ def quantize(
         recipes,
         Options(exclude, seed),
         metric,
+        exclude_auto,
     )
     with Store.open(folder, create=False) as store:
         record = store.resolve(name, version or None)
@@ -87,8 +90,11 @@ def quantize(
         with _bar(len(quantizing.recipes)) as progress:
             tried.extend(quantizing.run(progress))
     reports = [one.report for one in tried if one.report is not None]
-    if report_folder is not None and reports:
-        write_report(report_folder, reports)
+    if report_folder is not None:
+        if reports:
+            write_report(report_folder, reports)
+        else:
+            click.echo(f"nothing was measured: {report_folder} has no report", err=True)
     if as_json:
         print_reports_json(tried)
     else:

@@ -23,7 +23,8 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 
 
 def test_there_are_pages_to_follow() -> None:
-    pages = {"README.md", *(f"docs/{page}.md" for page in ("protocols", "serving", "models", "settings", "upgrade"))}
+    docs = ("protocols", "serving", "models", "quantization", "settings", "upgrade")
+    pages = {"README.md", *(f"docs/{page}.md" for page in docs)}
     assert {name_of(page) for page in RUN} >= pages
 
 

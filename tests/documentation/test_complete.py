@@ -104,7 +104,7 @@ def served_paths(folder: Path) -> dict[str, Any]:
 
 
 def test_every_path_has_a_row_and_a_line_that_is_run(tmp_path: Path) -> None:
-    pages = [ROOT / "docs" / page for page in ("protocols.md", "serving.md", "metrics.md")]
+    pages = [ROOT / "docs" / page for page in ("protocols.md", "serving.md", "metrics.md", "quantization.md")]
     run = [line for page in pages for block in blocks(page) if block.part == "run" for line in block.text.splitlines()]
     paths = served_paths(tmp_path)
     assert {template for route in ROUTES for template in route.paths} <= set(paths)
