@@ -143,8 +143,9 @@ class Watch:
                 "loaded here: pinned_variants is 0"
             )
         key = VersionKey(folded(servable.identity.model), servable.identity.version)
-        self._asked[PinKey(key, variant)] = None
-        self._wake.set()
+        if (pin := PinKey(key, variant)) not in self._asked:
+            self._asked[pin] = None
+            self._wake.set()
 
     async def close(self) -> bool:
         """Drain and free every servable; call after `run` ended. False when a load goes on in its thread."""
