@@ -4,8 +4,8 @@ source from the store -> for each recipe: make -> measure -> gate -> store with 
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,6 +30,10 @@ from model_store.errors import Conflict
 from model_store.records import NewVariant, VersionRecord
 from model_store.store import Store
 
+# Beyond it, what is left would hardly be quantized.
+_MOST_EXCLUDED = 8
+_EXCLUDABLE = ("Conv", "MatMul", "Gemm")
+
 Progress = Callable[[str, str, float], None]
 """Called with the variant, what is being done with it, and the share that is done, 0 to 1."""
 
@@ -45,6 +49,8 @@ class Wish:
     """Names; none means every candidate that fits."""
     options: Options = field(default_factory=Options)
     metric: str | None = None
+    exclude_auto: bool = False
+    """Leave the worst layers as they are, one at a time, until the drop is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +97,29 @@ class Quantizing:
             return self._make_and_measure(recipe, Path(folder), progress)
 
     def _make_and_measure(self, recipe: Recipe, folder: Path, progress: Progress) -> Tried:
+        options = self._wish.options
+        while True:
+            attempt = folder / str(len(options.exclude))
+            attempt.mkdir()
+            made, report = self._attempt(recipe, attempt, options, progress)
+            worst = worst_layer(report, options.exclude) if self._wish.exclude_auto else None
+            if worst is None:
+                break
+            options = replace(options, exclude=(*options.exclude, worst))
+            progress(recipe.name, f"again without {worst}", 0.0)
+        golden = folder / "golden.npz"
+        self._write_golden(golden)
+        self._keep(recipe, made, report, golden)
+        return Tried(recipe.name, report)
+
+    def _attempt(self, recipe: Recipe, folder: Path, options: Options, progress: Progress) -> tuple[Made, Report]:
         def told(what: str, done: float) -> None:
             progress(recipe.name, what, done)
 
         started = perf_counter()
         rows = self._calibration if recipe.calibrates else None
-        made = recipe.make(self._source, rows, folder, self._wish.options, told)
-        report = self._measured(recipe, rows, made, perf_counter() - started, told)
-        golden = folder / "golden.npz"
-        self._write_golden(golden)
-        self._keep(recipe, made, report, golden)
-        return Tried(recipe.name, report)
+        made = recipe.make(self._source, rows, folder, options, told)
+        return made, self._measured(recipe, rows, made, perf_counter() - started, told)
 
     def _measured(
         self, recipe: Recipe, rows: Rows | None, made: Made, seconds: float, told: Callable[[str, float], None]
@@ -160,6 +178,17 @@ class Quantizing:
         SpeedMemory(self._store).remember(
             variant.digest, Speedup(speed.throughput_ratio, speed.batch_1_ratio, report.batch_mates.batched)
         )
+
+
+def worst_layer(report: Report, excluded: Sequence[str]) -> str | None:
+    """The layer to leave as it is next: the one with most error of those that are quantized.
+
+    None where that would not help any more: the drop is allowed, or enough was tried.
+    """
+    if report.quality.drop.high <= report.verdict.max_drop or len(excluded) >= _MOST_EXCLUDED:
+        return None
+    left = (layer.node for layer in report.layers if layer.operator in _EXCLUDABLE and layer.node not in excluded)
+    return next(left, None)
 
 
 def _chosen(names: tuple[str, ...]) -> tuple[Recipe, ...]:

@@ -60,6 +60,17 @@ def test_a_variant_that_drops_too_far_is_kept_with_its_report_and_refused(folder
         assert variant.passed is False
 
 
+def test_the_worst_layers_are_left_as_they_are_one_at_a_time_until_the_drop_is_allowed(folder: Path) -> None:
+    """Which cannot be shown by so few rows here, so that it goes on to the last layer."""
+    words = ("--recipe", "int8-percentile", "--max-drop", "0.1%", "--min-speedup", "0", "--exclude-auto")
+    done = quantize(folder, *words, "--json")
+    assert done.exit_code == 0, done.output
+    (tried,) = json.loads(done.stdout)
+    excluded = tried["report"]["lineage"]["details"]["excluded"]
+    assert 1 < len(excluded) == len(set(excluded)) <= 8
+    assert tried["report"]["bytes"] > 300_000, "they are in float32"
+
+
 def test_reports_as_json(folder: Path) -> None:
     done = quantize(folder, "--recipe", "int8-symmetric", "--json")
     assert done.exit_code == 0, done.output
