@@ -144,4 +144,4 @@ def _resize(words: list[str]) -> OnImage:
 
 def _short(image: "Image", side: int) -> tuple[int, int]:
     factor = side / min(image.width, image.height)
-    return max(side, round(image.width * factor)), max(side, round(image.height * factor))
+    return round(image.width * factor), round(image.height * factor)

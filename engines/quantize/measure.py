@@ -22,7 +22,7 @@ from engines.quantize.speed import Contender, compare_speed
 from engines.quantize.turns import Clock
 from engines.signature import Signature
 
-BUDGET_SECONDS = 6.0
+BUDGET_SECONDS = 3.0
 _MOST_ROWS = 32  # in a batch that is measured, where the engine sets no bound
 
 

@@ -10,6 +10,7 @@ import pytest
 from engines.engine import Arrays
 from engines.errors import DataError, QuantizeError
 from engines.quantize.answers import Answering
+from engines.quantize.float_errors import cosines
 from engines.quantize.metrics import read_metric
 from engines.quantize.open_rows import open_rows
 from engines.quantize.quality import compare
@@ -148,3 +149,20 @@ def test_what_is_masked_in_both_is_no_error(digits: Source) -> None:
     sides = [Answering(Constant(*[1.0] * 8, -np.inf, np.nan), digits.signature, True)] * 2
     quality = compare(sides[0], sides[1], open_rows(TEST_ROWS, digits.signature), "cosine", seed=0)
     assert (quality.variant, quality.max_error, quality.sqnr_db) == (pytest.approx(1), 0, MOST_DB)
+
+
+def test_broken_and_fixed_rows_are_told_apart(digits: Source) -> None:
+    """One side always says 0 and the other always 1."""
+    sides = [Answering(Constant(*np.eye(10)[digit]), digits.signature, True) for digit in (0, 1)]
+    quality = compare(sides[0], sides[1], open_rows(TEST_ROWS, digits.signature), "accuracy", seed=0)
+    with np.load(DIGITS / "test.npz") as rows:
+        counts = np.bincount(rows["labels"])
+    assert (quality.broken, quality.fixed) == (counts[0], counts[1])
+    assert quality.agreement == 0
+
+
+def test_the_cosine_of_rows_of_zeros() -> None:
+    zeros, ones = np.zeros((1, 3)), np.ones((1, 3))
+    assert cosines(zeros, zeros) == 1
+    assert cosines(zeros, ones) == 0
+    assert cosines(ones, -ones) == pytest.approx(-1)

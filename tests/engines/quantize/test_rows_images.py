@@ -55,6 +55,9 @@ def test_the_usual_line_gives_what_numpy_gives(tmp_path: Path) -> None:
         pytest.param("rgb", signature_of((-1, 6, 8, 3)), PIXELS, id="channels last"),
         pytest.param("rgb", signature_of((-1, 6, 8, 3), "uint8"), PIXELS, id="uint8"),
         pytest.param("rgb", signature_of((1, 3, 6, 8), batch_axis=None), PIXELS.transpose(2, 0, 1)[None], id="one row"),
+        pytest.param(
+            "crop 3x6", signature_of((-1, 3, 6, 3)), PIXELS[:, 2:5].transpose(2, 0, 1), id="either way: first"
+        ),
         pytest.param("crop 2x4", signature_of((-1, 3, 4, 2)), PIXELS[1:5, 3:5].transpose(2, 0, 1), id="crop"),
         pytest.param("mean 100, /2", PLANES, (PIXELS.transpose(2, 0, 1) - 100.0) / 2, id="in the order written"),
         pytest.param("/2, mean 100", PLANES, PIXELS.transpose(2, 0, 1) / 2 - 100.0, id="in the other order"),

@@ -1,8 +1,10 @@
 """Rows from `.npz` files: what streams out is what was saved, and what does not fit is said."""
 
+import io
 import tracemalloc
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import ml_dtypes
 import numpy as np
@@ -94,10 +96,25 @@ def test_a_model_of_one_row_takes_rows_with_and_without_its_axis(tmp_path: Path,
 
 
 def test_an_input_called_labels_is_no_label(tmp_path: Path) -> None:
-    signature = Signature((TensorSpec("labels", "float32", (-1, 2)),), (), 0)
-    rows = open_rows(save(tmp_path, labels=np.zeros((3, 2), np.float32)), signature)
+    signature = Signature((TensorSpec("labels", "string", (-1,)),), (), 0)
+    rows = open_rows(save(tmp_path, labels=np.array(["a", "b", "c"])), signature)
     assert not rows.has_labels
-    assert next(rows.batches(3)).inputs["labels"].shape == (3, 2)
+    assert next(rows.batches(3)).inputs["labels"].dtype == object
+
+
+def test_the_digest_tells_texts_apart_that_join_alike(tmp_path: Path) -> None:
+    signature = Signature((TensorSpec("t", "string", (-1,)),), (), 0)
+    pairs = (["a", "bc"], ["ab", "c"])
+    assert len({open_rows(save(tmp_path, t=np.array(texts)), signature).digest for texts in pairs}) == 2
+
+
+def test_fewer_values_than_the_header_says_are_told(tmp_path: Path) -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (3, 2)})
+    with ZipFile(tmp_path / "rows.npz", "w") as archive:
+        archive.writestr("x.npy", header.getvalue() + bytes(8))
+    with pytest.raises(DataError, match="it ends early"):
+        open_rows(RowsSpec(str(tmp_path / "rows.npz")), PAIRS)
 
 
 @pytest.mark.parametrize(
