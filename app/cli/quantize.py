@@ -1,5 +1,6 @@
 """`octet quantize`: make, measure and judge the variants of a version, with a bar meanwhile and a table at the end."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,16 @@ class Share(click.ParamType[float]):
         return share
 
 
+class _Import(click.ParamType[tuple[str, Path]]):
+    name = "name=file"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Path]:
+        name, is_pair, file = str(value).partition("=")
+        if not (name and is_pair and file):
+            self.fail(f"{value!r} is no NAME=FILE; write it as int8-mine=model.onnx")
+        return name, Path(file)
+
+
 @click.command(context_settings=HELP_OPTIONS)
 @click.argument("model", metavar="NAME[@VERSION]")
 @click.option("--calibration", required=True, metavar="ROWS", help="Rows to calibrate with: an .npz or .csv file.")
@@ -42,6 +53,8 @@ class Share(click.ParamType[float]):
 @click.option("--min-speedup", type=click.FloatRange(0, 1000), default=1.0, show_default=True, metavar="N",
               help="Least speed over the published variant, measured here.")  # fmt: skip
 @click.option("--recipe", "recipes", multiple=True, metavar="NAME", help="Try this one alone; repeatable.")
+@click.option("--import", "imports", multiple=True, metavar="NAME=FILE", type=_Import(),
+              help="Take in what was quantized elsewhere: .onnx, .xml or .tflite; repeatable.")  # fmt: skip
 @click.option("--exclude", multiple=True, metavar="NODE", help="Leave this layer as it is; repeatable.")
 @click.option("--exclude-auto", is_flag=True,
               help="Leave the worst layers as they are, one at a time, until the drop is allowed.")  # fmt: skip
@@ -52,10 +65,11 @@ class Share(click.ParamType[float]):
 @click.option("--report", "report_folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path),
               help="Write the reports there: a page, its charts, and JSON.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the reports as JSON.")
+@click.option("--progress-lines", is_flag=True, help="Tell the progress on stderr as lines of JSON, not as a bar.")
 def quantize(
     model: str, calibration: str, evaluate: str | None, image: str | None, max_drop: float, min_speedup: float,
-    recipes: tuple[str, ...], exclude: tuple[str, ...], exclude_auto: bool, metric: str | None, seed: int, folder: Path,
-    report_folder: Path | None, as_json: bool,
+    recipes: tuple[str, ...], imports: tuple[tuple[str, Path], ...], exclude: tuple[str, ...], exclude_auto: bool,
+    metric: str | None, seed: int, folder: Path, report_folder: Path | None, as_json: bool, progress_lines: bool,
 ) -> None:  # fmt: skip
     """Make the low-precision variants of a version that this machine can run, and judge each on your rows.
 
@@ -67,6 +81,7 @@ def quantize(
     from app.control.quantize import Quantizing, Wish
     from app.lifespan import OPEN_ENGINES
     from engines.quantize.gate import Limits
+    from engines.quantize.imported import Imported
     from engines.quantize.recipe import Options
     from engines.quantize.rows import RowsSpec
     from model_store.store import Store
@@ -79,6 +94,7 @@ def quantize(
         RowsSpec(evaluate or calibration, image, seed=seed),
         Limits(max_drop, min_speedup),
         recipes,
+        tuple(Imported(name, path) for name, path in imports),
         Options(exclude, seed),
         metric,
         exclude_auto,
@@ -87,7 +103,8 @@ def quantize(
         record = store.resolve(name, version or None)
         quantizing = Quantizing(store, record, wish, OPEN_ENGINES)
         tried: list[Tried] = []
-        with _bar(len(quantizing.recipes)) as progress:
+        shown = _lines if progress_lines else _bar
+        with shown(len(quantizing.recipes)) as progress:
             tried.extend(quantizing.run(progress))
     reports = [one.report for one in tried if one.report is not None]
     if report_folder is not None:
@@ -118,3 +135,15 @@ def _bar(count: int) -> Iterator[Callable[[str, str, float], None]]:
             bar.update(task, description=f"{variant}: {what}", completed=place + done)
 
         yield advance
+
+
+@contextmanager
+def _lines(count: int) -> Iterator[Callable[[str, str, float], None]]:
+    """A line of JSON a step, on stderr: the variant, what is being done with it, the share of all that is done."""
+    begun: dict[str, int] = {}
+
+    def advance(variant: str, what: str, done: float) -> None:
+        place = begun.setdefault(variant, len(begun))
+        click.echo(json.dumps({"variant": variant, "doing": what, "done": (place + done) / count}), err=True)
+
+    yield advance

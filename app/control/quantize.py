@@ -19,6 +19,7 @@ from engines.machine import usable_cores
 from engines.quantize.answers import Answering
 from engines.quantize.gate import Limits
 from engines.quantize.golden import write_golden
+from engines.quantize.imported import Imported
 from engines.quantize.measure import Openers, Subject, measure
 from engines.quantize.open_rows import open_rows
 from engines.quantize.recipe import Made, Options, Recipe, Source
@@ -46,7 +47,8 @@ class Wish:
     evaluation: RowsSpec
     limits: Limits
     recipes: tuple[str, ...] = ()
-    """Names; none means every candidate that fits."""
+    """Names; none, and nothing imported, means every candidate that fits."""
+    imported: tuple[Imported, ...] = ()
     options: Options = field(default_factory=Options)
     metric: str | None = None
     exclude_auto: bool = False
@@ -71,7 +73,7 @@ class Quantizing:
         self._record = record
         self._wish = wish
         self._open_engines = open_engines
-        self.recipes = _chosen(wish.recipes)
+        self.recipes = (*wish.imported, *_chosen(wish))
         """Those that `run` will try, in this order."""
         published = record.variants[0]
         signature = Signature.from_json(record.signature)
@@ -191,9 +193,14 @@ def worst_layer(report: Report, excluded: Sequence[str]) -> str | None:
     return next(left, None)
 
 
-def _chosen(names: tuple[str, ...]) -> tuple[Recipe, ...]:
+def _chosen(wish: Wish) -> tuple[Recipe, ...]:
     known = {recipe.name: recipe for recipe in RECIPES}
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise QuantizeError(f"there is no recipe {unknown[0]!r}; the recipes are: {', '.join(known)}")
-    return tuple(known[name] for name in names) or tuple(recipe for recipe in RECIPES if recipe.is_candidate)
+    for name in wish.recipes:
+        if name not in known:
+            raise QuantizeError(f"there is no recipe {name!r}; the recipes are: {', '.join(known)}")
+    for variant in wish.imported:
+        if variant.name in known:
+            raise QuantizeError(f"{variant.name!r} is the name of a recipe; call what you import otherwise")
+    if wish.recipes or wish.imported:
+        return tuple(known[name] for name in wish.recipes)
+    return tuple(recipe for recipe in RECIPES if recipe.is_candidate)

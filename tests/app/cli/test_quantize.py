@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from onnxruntime.quantization import quantize_dynamic
 
 from app.cli.main import octet
 from engines.quantize.report import from_json
 from model_store.store import Store
+from tests import graphs
 
 DIGITS = Path(__file__).parents[3] / "examples" / "digits"
 ROWS = ("--calibration", str(DIGITS / "calibration.npz"), "--evaluate", str(DIGITS / "test.npz"))
@@ -71,6 +73,22 @@ def test_the_worst_layers_are_left_as_they_are_one_at_a_time_until_the_drop_is_a
     assert tried["report"]["bytes"] > 300_000, "they are in float32"
 
 
+def test_what_was_quantized_elsewhere_passes_the_same_gate(folder: Path, tmp_path: Path) -> None:
+    quantize_dynamic(DIGITS / "digits.onnx", tmp_path / "mine.onnx", op_types_to_quantize=["MatMul", "Gemm"])
+    done = quantize(folder, "--import", f"mine={tmp_path / 'mine.onnx'}", "--min-speedup", "0", "--max-drop", "1%")
+    assert done.exit_code == 0, done.output
+    with Store.open(folder) as store:
+        (variant,) = (one for one in store.resolve("digits").variants if one.name == "mine")
+    assert variant.passed
+    assert variant.recipe == {"name": "mine", "method": "imported", "file": "mine.onnx"}
+
+
+def test_an_import_that_clients_would_notice_is_refused(folder: Path, tmp_path: Path) -> None:
+    other = graphs.save(graphs.doubling(), tmp_path / "other.onnx")
+    done = quantize(folder, "--import", f"other={other}")
+    assert "other: other.onnx does not keep the signature of its source: " in done.stdout
+
+
 def test_reports_as_json(folder: Path) -> None:
     done = quantize(folder, "--recipe", "int8-symmetric", "--json")
     assert done.exit_code == 0, done.output
@@ -81,7 +99,7 @@ def test_reports_as_json(folder: Path) -> None:
 
 def test_a_folder_with_the_page_its_charts_and_the_reports(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out" / "report"
-    done = quantize(folder, "--recipe", "int8-entropy", "--report", str(out))
+    done = quantize(folder, "--recipe", "int8-entropy", "--max-drop", "1%", "--min-speedup", "0", "--report", str(out))
     assert done.exit_code == 0, done.output
     charts = {f"{name}.{kind}" for name in ("accuracy-and-speed", "sizes", "latencies", "layers-int8-entropy")
               for kind in ("svg", "png")}  # fmt: skip
@@ -89,12 +107,18 @@ def test_a_folder_with_the_page_its_charts_and_the_reports(folder: Path, tmp_pat
     assert "digits@1.0.0" in (out / "report.html").read_text("utf-8")
     with Store.open(folder) as store:
         assert (out / "int8-entropy.json").read_bytes() == store.report(store.resolve("digits"), "int8-entropy")
+    again = quantize(folder, "--recipe", "int8-entropy", "--max-drop", "0%", "--report", str(tmp_path / "again"))
+    assert "already, with another verdict" in again.stdout
+    assert "nothing was measured" in again.stderr
+    assert not list((tmp_path / "again").iterdir())
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
         (("--recipe", "int7"), "there is no recipe 'int7'; the recipes are: int8,"),
+        (("--import", "int8=mine.onnx"), "'int8' is the name of a recipe"),
+        (("--import", "mine.onnx"), "'mine.onnx' is no NAME=FILE"),
         (("--max-drop", "much"), "'much' is no share; write it as 0.5% or as 0.005"),
         (("--max-drop", "101%"), "is no share"),
         (("--calibration", "nowhere.npz"), "nowhere.npz does not exist"),
