@@ -30,6 +30,14 @@ class RegionNotFound(OctetError):
     """No shared memory region is registered under this name."""
 
 
+class JobNotFound(OctetError):
+    """There is no job of this number."""
+
+
+class WrongMoment(OctetError):
+    """The job's state does not allow what was asked for."""
+
+
 class BodyTooLarge(OctetError):
     """The body, what it inflates to, or the shared memory it points at is over the limit."""
 
@@ -98,6 +106,8 @@ RULES: dict[type[BaseException], Rule] = {
     model_store.errors.UnknownLabel: Rule(400, "label_not_found"),
     model_store.errors.InvalidName: Rule(400, "malformed"),
     model_store.errors.InvalidVersion: Rule(400, "malformed"),
+    JobNotFound: Rule(404, "not_found"),
+    WrongMoment: Rule(409, "wrong_moment"),
     BodyTooLarge: Rule(413, "body_too_large"),
     TooManyRows: Rule(413, "too_many_rows"),
     HeadTooLarge: Rule(431, "head_too_large"),

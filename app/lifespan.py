@@ -11,6 +11,7 @@ from importlib.metadata import version
 
 import structlog
 
+from app.control.jobs import Jobs
 from app.control.watch import Watch
 from app.errors import QueueFull
 from app.logs import Levels
@@ -50,6 +51,7 @@ class Service:
         self.observe()
         self.regions = Regions(enabled=settings.shared_memory, limit_bytes=self.max_body_bytes)
         self.watch = Watch(store, settings, OPEN_ENGINES, self.table, self.metrics, self.log)
+        self.jobs = Jobs(store, settings, self.metrics, self.log)
         self.draining = False
         """Once true, what is in flight is finished and nothing new is taken up."""
         self.left_behind = False
@@ -127,7 +129,8 @@ async def running(settings: Settings, levels: Levels) -> AsyncIterator[Service]:
         service = Service(settings, store, levels)
         watching = asyncio.create_task(service.watch.run())
         try:
-            yield service
+            async with service.jobs:
+                yield service
         finally:
             service.draining = True
             watching.cancel()

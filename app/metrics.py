@@ -6,7 +6,7 @@ a collector turns them into Prometheus families when `/metrics` is read. All wri
 
 import platform
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -198,6 +198,8 @@ class Metrics(Collector):
         self.variants_refused: Counter[tuple[str, str, str, str]] = Counter()
         """By model, version, variant and reason."""
         self.store_failures = 0
+        self.jobs: Mapping[str, int] = {}
+        """By state."""
         self.registry = CollectorRegistry()
         self.registry.register(self)
         for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
@@ -272,4 +274,7 @@ class Metrics(Collector):
         for names, count in self.variants_refused.items():
             refused.add_metric(names, count)
         store = CounterMetricFamily("octet_store_failures", "Looks at the store that failed.", self.store_failures)
-        yield from (info, seconds, failures, refused, store)
+        jobs = GaugeMetricFamily("octet_jobs", "Jobs that are remembered, by their state.", labels=["state"])
+        for state, count in self.jobs.items():
+            jobs.add_metric([state], count)
+        yield from (info, seconds, failures, refused, store, jobs)

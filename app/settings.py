@@ -73,6 +73,9 @@ class Settings(ModelSettings, BaseSettings):
         False, description="Let clients on this host pass tensors through POSIX shared memory (V2 protocol)."
     )
     cors: bool = Field(False, description="Let web pages of any origin call the server from a browser (CORS).")
+    rows: Path | None = Field(
+        None, description="Folder whose rows may be asked for by jobs that quantize; without it there are no jobs."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="Form of a log line; auto is console on a terminal and json elsewhere."

@@ -154,6 +154,7 @@ def _families() -> list[Metric]:
     tally.requests[200] = tally.releases["idle"] = page.rejected["malformed"] = 1
     page.loaded[key] = Loaded("onnxruntime", 0.3)
     page.load_failures["digits", "1.0.0"] = 1
+    page.jobs = {"done": 1}
     return list(page.registry.collect())
 
 

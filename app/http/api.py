@@ -12,6 +12,7 @@ from app.errors import OctetError, rule_for, text_for
 from app.http.inference_routes import ROUTES
 from app.http.openapi import document
 from app.http.routers.health import health_router
+from app.http.routers.jobs import jobs_router
 from app.http.routers.open_inference import open_inference_router
 from app.http.routers.reports import reports_router
 from app.http.routers.repository import repository_router
@@ -24,7 +25,9 @@ from app.lifespan import Service
 from engines.errors import EngineError
 from model_store.errors import StoreError
 
-_TAGS = [{"name": name} for name in ("inference", "models", "health", "open inference protocol", "triton extensions")]
+_TAGS = [
+    {"name": name} for name in ("inference", "models", "jobs", "health", "open inference protocol", "triton extensions")
+]
 
 
 def make_api(service: Service) -> FastAPI:
@@ -33,7 +36,7 @@ def make_api(service: Service) -> FastAPI:
         title="Octet", version=service.version, redoc_url=None, redirect_slashes=False, openapi_tags=_TAGS
     )
     api.include_router(health_router(service))
-    for router in (versions_router(service), unanswered_router(service)):
+    for router in (versions_router(service), jobs_router(service), unanswered_router(service)):
         api.router.routes.extend(router.routes)
     api.include_router(reports_router(service))
     api.include_router(repository_router(service))

@@ -8,7 +8,7 @@ from app.protocols.tfserving_versions import VERSION
 Paths = Mapping[str, re.Pattern[str]]
 """Template, as the OpenAPI page shows it -> what matches it, with a group a name."""
 
-_TFSERVING = {"model": "[^/:]+", "label": "[^/:]+", "version": VERSION, "variant": "[^/:]+"}
+_TFSERVING = {"model": "[^/:]+", "label": "[^/:]+", "version": VERSION, "variant": "[^/:]+", "job": "[^/:]+"}
 _V2 = {"model": "[^/]+", "version": "[^/]+", "variant": "[^/]+"}
 _VARIANTS = ("/variants/{variant}", "/versions/{version}/variants/{variant}")
 

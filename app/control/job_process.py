@@ -1,0 +1,102 @@
+"""The process of a job: `octet quantize` at low priority, in a process group of its own that ends with the server."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from app.control.job_records import Job
+from app.control.job_rows import rows_below
+
+_LONGEST_LINE_BYTES = 1 << 20
+_LINES_TOLD = 20
+
+
+class JobFailed(Exception):
+    """The process ended without a result. The message is what it said last."""
+
+
+def command(job: Job, store: Path, rows: Path) -> list[str]:
+    """The command line of a job. Values stand behind a `=`, so that none is taken for an option. Raises Malformed."""
+    wish = job.wish
+    files = {key: rows_below(rows, wish[key]) for key in ("calibration", "evaluate") if wish.get(key) is not None}
+    single = {key: wish[key] for key in ("image", "max_drop", "min_speedup", "seed") if wish.get(key) is not None}
+    options = [*files.items(), *single.items(), ("store", store.absolute())]
+    options += [("recipe", name) for name in wish.get("recipes", ())]
+    options += [("exclude", name) for name in wish.get("exclude", ())]
+    flags = ["--exclude-auto"] if wish.get("exclude_auto") else []
+    return [
+        *(sys.executable, "-P", "-m", "app.cli.as_job", "quantize", f"{job.model}@{job.version}", "--json"),
+        *("--progress-lines", *flags, *(f"--{key.replace('_', '-')}={value}" for key, value in options)),
+    ]
+
+
+async def run(words: Sequence[str], folder: Path, told: Callable[[dict[str, Any]], None]) -> list[dict[str, Any]]:
+    """The reports that it prints; `told` is called with each step of its progress. Raises JobFailed.
+
+    Temporary files go into `folder`. Cancelled, it kills the whole process group and waits for the end of the process.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *words,
+        stdin=asyncio.subprocess.PIPE,  # never written to: it closes with the server, which `as_job` waits for
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=os.environ | {"TMPDIR": str(folder)},
+        start_new_session=True,
+        limit=_LONGEST_LINE_BYTES,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        printed, last = await asyncio.gather(process.stdout.read(), _follow(process.stderr, told))
+        code = await process.wait()
+    finally:
+        with suppress(ProcessLookupError):  # the last of the group is gone already
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+    if code:
+        raise JobFailed(last.removeprefix("octet: ") or f"the process ended with {code}")
+    return [_summary(one) for one in json.loads(printed)]
+
+
+async def _follow(lines: asyncio.StreamReader, told: Callable[[dict[str, Any]], None]) -> str:
+    """Hand on what is progress; gives the last lines of what is not."""
+    others: deque[str] = deque(maxlen=_LINES_TOLD)
+    async for line in lines:
+        try:
+            step = json.loads(line)
+        except ValueError:
+            step = None
+        if isinstance(step, dict):
+            told(step)
+        elif text := line.decode(errors="replace").strip():
+            others.append(text)
+    return "\n".join(others)
+
+
+def _summary(tried: dict[str, Any]) -> dict[str, Any]:
+    """What a client wants to know first; the whole report is in the store."""
+    report = tried["report"]
+    if report is None:
+        return {"recipe": tried["recipe"], "why_not": tried["why_not"]}
+    quality, speed = report["quality"], report["speed"]
+    return {
+        "recipe": tried["recipe"],
+        "variant": report["variant"],
+        "engine": report["engine"],
+        "bytes": report["bytes"],
+        "metric": quality["metric"],
+        "value": quality["variant"],
+        "drop": quality["drop"]["estimate"],
+        "drop_at_most": quality["drop"]["high"],
+        "batch_1_ratio": speed["batch_1_ratio"],
+        "throughput_ratio": speed["throughput_ratio"],
+        "passed": report["verdict"]["passed"],
+        "reasons": report["verdict"]["reasons"],
+    }

@@ -1,0 +1,197 @@
+"""Quantization on request: one job at a time, the others wait in a bounded queue; a job outlives the server's end.
+
+queued -> running -> done | failed | cancelled; the latter two may be retried. `job_states` is the table.
+"""
+
+import asyncio
+import fcntl
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, Self
+
+import structlog
+
+from app.control.job_process import JobFailed, command, run
+from app.control.job_records import Job, JobRecords
+from app.control.job_rows import rows_below
+from app.control.job_states import Event, State
+from app.errors import OctetError, QueueFull, Unsupported
+from app.metrics import Metrics
+from app.settings import Settings
+from model_store.store import Store
+
+_MOST_QUEUED = 100
+_STOPPED = "the server stopped; retry it"
+
+Progress = dict[str, Any]
+"""`variant`, what is being done with it (`doing`), and the share of all that is done (`done`), 0 to 1."""
+
+
+class Jobs:
+    """The jobs of one server, in use between `async with` and its end. All of it happens on the event loop."""
+
+    def __init__(self, store: Store, settings: Settings, metrics: Metrics, log: structlog.stdlib.BoundLogger) -> None:
+        self._store = store
+        self._settings = settings
+        self._metrics = metrics
+        self._log = log
+        self._records: JobRecords | None = None
+        self._why_off = "jobs are off: start the server with --rows FOLDER, the folder whose rows they may read"
+        self._running: tuple[int, asyncio.Task[None]] | None = None
+        self._progress: Progress | None = None
+        self._wake = asyncio.Event()
+        self._held = ExitStack()
+        self._loop: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._settings.rows is not None and self._lock():
+            self._records = JobRecords(self._settings.store / "service.sqlite")
+            self._held.callback(self._records.close)
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._take_up()
+            self._loop = asyncio.create_task(self._run_all())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End what is running; it has failed and can be retried. What is queued runs when the server is back."""
+        if self._loop is not None:
+            self._loop.cancel()
+            await asyncio.wait({self._loop})
+        self._held.close()
+
+    async def quantize(self, model: str, version: str, wish: Mapping[str, Any]) -> Job:
+        """Queue a job. Raises Unsupported, QueueFull, Malformed for rows that are not there, and as Store.resolve."""
+        records = self._open_records()
+        assert self._settings.rows is not None
+        for key in ("calibration", "evaluate"):
+            if wish.get(key) is not None:
+                rows_below(self._settings.rows, wish[key])
+        record = await asyncio.to_thread(self._store.resolve, model, version)
+        self._refuse_if_full()
+        job = records.add(record.name, record.version, wish)
+        self._changed(job)
+        return job
+
+    def all(self) -> list[Job]:
+        """Every job that is remembered, the oldest first. Raises Unsupported."""
+        return self._open_records().all()
+
+    def job(self, number: int) -> Job:
+        """One job. Raises JobNotFound, Unsupported."""
+        return self._open_records().job(number)
+
+    def progress(self, job: Job) -> Progress | None:
+        """How far it is, while it is running."""
+        return self._progress if job.state is State.RUNNING else None
+
+    async def cancel(self, number: int) -> Job:
+        """Take it out of the queue, or end its process; what it has stored by then stays.
+
+        Raises JobNotFound, Unsupported, and WrongMoment where it is over.
+        """
+        records = self._open_records()
+        job = records.change(records.job(number), Event.CANCEL)
+        self._changed(job)
+        if self._running is not None and self._running[0] == number:
+            task = self._running[1]
+            task.cancel()
+            await asyncio.wait({task})
+        return job
+
+    def retry(self, number: int) -> Job:
+        """Queue a job again that failed or was cancelled. Raises JobNotFound, Unsupported, WrongMoment, QueueFull."""
+        records = self._open_records()
+        self._refuse_if_full()
+        job = records.change(records.job(number), Event.RETRY)
+        self._changed(job)
+        return job
+
+    @property
+    def _folder(self) -> Path:
+        """For the temporary files of jobs; it is on the store's disk, since they may be as large as models."""
+        return self._settings.store / "jobs"
+
+    def _open_records(self) -> JobRecords:
+        if self._records is None:
+            raise Unsupported(self._why_off)
+        return self._records
+
+    def _lock(self) -> bool:
+        """Be the one server of this store that runs its jobs; the kernel lets go when the process ends."""
+        descriptor = os.open(self._settings.store / "jobs.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._held.callback(os.close, descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._why_off = "another server runs the jobs of this store; ask that one"
+            self._log.warning("jobs are off", reason=self._why_off)
+            return False
+        return True
+
+    def _take_up(self) -> None:
+        """What ran when an earlier server was killed has failed."""
+        records = self._open_records()
+        for job in records.all():
+            if job.state is State.RUNNING:
+                records.change(job, Event.FAIL, error=_STOPPED)
+        self._metrics.jobs = records.counts()
+
+    def _refuse_if_full(self) -> None:
+        if self._open_records().counts()[State.QUEUED] >= _MOST_QUEUED:
+            raise QueueFull(
+                f"{_MOST_QUEUED} jobs wait already, and one runs at a time: cancel some, or try again later"
+            )
+
+    def _changed(self, job: Job) -> None:
+        """Tell of its new state, and look whether something is to be run."""
+        self._metrics.jobs = self._open_records().counts()
+        self._log.info(f"job {job.state}", job=job.id, model=job.model, version=job.version, error=job.error)
+        self._wake.set()
+
+    async def _run_all(self) -> None:
+        while True:
+            self._wake.clear()
+            job = next((job for job in self.all() if job.state is State.QUEUED), None)
+            if job is None:
+                await self._wake.wait()
+                continue
+            task = asyncio.create_task(self._run(job))
+            self._running = job.id, task
+            try:
+                await asyncio.wait({task})
+            finally:
+                task.cancel()
+                await asyncio.wait({task})
+                self._running = self._progress = None
+
+    async def _run(self, job: Job) -> None:
+        """From queued to an end. Cancelled, it ends the process; who cancels says first what the job is then."""
+        records = self._open_records()
+        job = records.change(job, Event.START)
+        self._changed(job)
+        folder = self._folder / str(job.id)
+        try:
+            assert self._settings.rows is not None
+            folder.mkdir(parents=True)
+            words = command(job, self._settings.store, self._settings.rows)
+            self._end(job, Event.FINISH, result=await run(words, folder, self._show))
+        except asyncio.CancelledError:
+            if records.job(job.id).state is State.RUNNING:
+                self._end(job, Event.FAIL, error=_STOPPED)
+        except (JobFailed, OctetError) as error:
+            self._end(job, Event.FAIL, error=str(error))
+        except Exception as error:  # noqa: BLE001  a full disk, say: the jobs after it are to run
+            self._log.exception("a job failed in an unforeseen way", job=job.id)
+            self._end(job, Event.FAIL, error=f"internal error, see the log: {error}")
+        finally:
+            with suppress(FileNotFoundError):
+                await asyncio.to_thread(shutil.rmtree, folder)
+
+    def _end(self, job: Job, event: Event, **what: Any) -> None:
+        self._changed(self._open_records().change(job, event, **what))
+
+    def _show(self, step: Progress) -> None:
+        self._progress = step

@@ -1,0 +1,208 @@
+"""Quantization as a job of a server: from the request to a variant that serves, and everything that comes between."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+
+from model_store.store import Store
+from tests.service.conftest import Publish, Start
+from tests.service.process import Octet, eventually
+
+DIGITS = Path(__file__).parents[3] / "examples" / "digits"
+ROWS = {"calibration": "calibration.npz", "evaluate": "test.npz"}
+LAX = {**ROWS, "max_drop": 0.05, "min_speedup": 0, "recipes": ["int8"]}
+# Takes long enough to be met while it runs, however fast the machine.
+LONG = {**ROWS, "max_drop": 0.05}
+PATH = "/v1/models/digits/versions/1.0.0:quantize"
+IMAGE = [[[0.0] * 8] * 8]
+ONE_JOB_SECONDS = 100
+
+
+@pytest.fixture
+def start_digits(publish: Publish, start: Start) -> Start:
+    """Starts servers with the digits model, which take jobs."""
+    publish("digits", "1.0.0", onnx.load(DIGITS / "digits.onnx"))
+
+    def start_digits(*flags: str) -> Octet:
+        return start("--rows", str(DIGITS), *flags)
+
+    return start_digits
+
+
+def ask(server: Octet, wish: object) -> dict[str, Any]:
+    answer = server.client.post(PATH, json=wish)
+    assert answer.status_code == 202, answer.text
+    job: dict[str, Any] = answer.json()
+    assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
+    return job
+
+
+def look(server: Octet, number: int) -> dict[str, Any]:
+    answer = server.get(f"/v1/jobs/{number}")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def until(server: Octet, number: int, state: str) -> dict[str, Any]:
+    """The job, once it is in this state. It may not end in another one."""
+
+    def is_there() -> dict[str, Any] | None:
+        job = look(server, number)
+        assert job["state"] in ("queued", "running", state), job
+        return job if job["state"] == state else None
+
+    found = eventually(is_there, f"job {number} is {state}", ONE_JOB_SECONDS)
+    assert found is not None
+    return found
+
+
+def until_at_work(server: Octet, number: int) -> dict[str, Any]:
+    """The job, once its process has told of its progress."""
+
+    def progress() -> dict[str, Any] | None:
+        job = look(server, number)
+        assert job["state"] in ("queued", "running"), job
+        return job["progress"]
+
+    found = eventually(progress, f"job {number} tells of its progress", ONE_JOB_SECONDS)
+    assert found is not None
+    return found
+
+
+def post(server: Octet, number: int, verb: str) -> tuple[int, dict[str, Any]]:
+    answer = server.client.post(f"/v1/jobs/{number}:{verb}")
+    return answer.status_code, answer.json()
+
+
+def processes_of(store_folder: Path) -> list[int]:
+    """The processes of jobs on this store, and of what they started."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                environment = (process / "environ").read_bytes()
+            except OSError:  # gone meanwhile, or another user's
+                continue
+            if f"TMPDIR={store_folder}/jobs/".encode() in environment:
+                found.append(int(process.name))
+    return found
+
+
+def test_a_job_makes_a_variant_that_serves_and_the_server_answers_meanwhile(
+    start_digits: Start, store_folder: Path
+) -> None:
+    server = start_digits()
+    job = ask(server, LAX)
+    assert (job["id"], job["model"], job["version"], job["wish"]["recipes"]) == (1, "digits", "1.0.0", ["int8"])
+    progress = until_at_work(server, 1)
+    assert progress["variant"] == "int8"
+    assert 0 <= progress["done"] <= 1
+    (process, *_) = processes_of(store_folder)
+    assert Path(f"/proc/{process}/stat").read_text("ascii").rpartition(")")[2].split()[16] == "19", "its niceness"
+    assert len(server.rows("digits", [IMAGE])) == 1
+    done = until(server, 1, "done")
+    (result,) = done["result"]
+    assert (result["recipe"], result["variant"], result["passed"]) == ("int8", "int8", True)
+    assert done["attempts"] == 1
+    assert done["error"] is done["progress"] is None
+    eventually(lambda: server.predict("digits", {"instances": [IMAGE]}).headers["octet-variant"] == "int8", "it serves")
+    assert server.sample('octet_jobs{state="done"}') == 1
+    assert [line["job"] for line in server.log("job done")] == [1]
+    assert not list((store_folder / "jobs").iterdir())
+    server.stop()
+
+
+def test_jobs_wait_in_a_queue_and_are_cancelled_waiting_or_at_work(start_digits: Start, store_folder: Path) -> None:
+    server = start_digits()
+    for number in (1, 2):
+        ask(server, LONG)
+        assert look(server, number)["id"] == number
+    until_at_work(server, 1)
+    assert [job["state"] for job in server.get("/v1/jobs").json()["jobs"]] == ["running", "queued"]
+    assert post(server, 2, "cancel")[1]["state"] == "cancelled"
+    assert post(server, 1, "cancel")[1]["state"] == "cancelled"
+    assert processes_of(store_folder) == []
+    assert not list((store_folder / "jobs").iterdir())
+    status, told = post(server, 1, "cancel")
+    assert (status, told) == (409, {"error": "the job is cancelled; to cancel it, it must be queued or running"})
+    assert post(server, 2, "retry")[0] == 202
+    until_at_work(server, 2)
+    server.stop()
+    assert processes_of(store_folder) == []
+    with Store.open(store_folder) as store:
+        assert store.resolve("digits").variants[0].name == "fp32"
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_job_whose_server_ended_has_failed_and_can_be_retried(
+    start_digits: Start, store_folder: Path, how: int
+) -> None:
+    first = start_digits()
+    ask(first, LAX)
+    ask(first, {**LAX, "recipes": ["int8-symmetric"]})
+    until_at_work(first, 1)
+    first.signal(how)
+    first.exit_code()
+    eventually(lambda: not processes_of(store_folder), "the process of the job is gone")
+
+    second = start_digits()
+    job = look(second, 1)
+    assert (job["state"], job["error"]) == ("failed", "the server stopped; retry it")
+    until(second, 2, "done")
+    assert post(second, 2, "retry")[0] == 409
+    status, retried = post(second, 1, "retry")
+    assert (status, retried["error"]) == (202, None)
+    assert until(second, 1, "done")["attempts"] == 2
+    second.stop()
+    with Store.open(store_folder) as store:
+        assert {variant.name for variant in store.resolve("digits").variants} == {"fp32", "int8", "int8-symmetric"}
+    assert not list((store_folder / "jobs").iterdir())
+
+
+def test_what_cannot_be_made_fails_and_says_why(start_digits: Start) -> None:
+    server = start_digits()
+    ask(server, {**LAX, "recipes": ["--json"]})
+    assert until(server, 1, "failed")["error"].startswith("there is no recipe '--json'; the recipes are: ")
+    server.stop()
+
+
+def test_what_is_refused(start_digits: Start) -> None:
+    server = start_digits()
+    for path, wish, status, told in (
+        (PATH, {}, 400, "calibration: Field required"),
+        (PATH, {"calibration": "nowhere.npz"}, 400, "there are no rows 'nowhere.npz'; name an .npz"),
+        (PATH, {**ROWS, "evaluate": "../digits.npz"}, 400, "there are no rows '../digits.npz'"),
+        (PATH, {**ROWS, "evaluate": "my.rows:batches"}, 400, "run `octet quantize` there"),
+        (PATH, {**ROWS, "metric": "my:metric"}, 400, "which no request may run; use `octet quantize`"),
+        (PATH, {**ROWS, "max_drop": 1.5}, 400, "max_drop: Input should be less than or equal to 1"),
+        (PATH, {**ROWS, "min_speedup": "fast"}, 400, "min_speedup: Input should be a valid number"),
+        (PATH, {**ROWS, "recipes": "int8"}, 400, "recipes: Input should be a valid list"),
+        (PATH, {**ROWS, "recipes": ["\0"]}, 400, "a text may hold no null byte"),
+        (PATH, {**ROWS, "speed": 1}, 400, "speed: Extra inputs are not permitted"),
+        (PATH.replace("1.0.0", "2"), ROWS, 404, "digits"),
+        (PATH.replace("digits", "digist"), ROWS, 404, "digist"),
+        ("/v1/jobs/1:cancel", {}, 404, "there is no job 1; GET /v1/jobs lists them"),
+        ("/v1/jobs/99999999999999999999:retry", {}, 404, "a job has a number"),
+    ):
+        answer = server.client.post(path, json=wish)
+        assert answer.status_code == status, answer.text
+        assert told in answer.json()["error"]
+    assert server.get("/v1/jobs/9223372036854775808").status_code == 404
+    assert server.get("/v1/jobs").json() == {"jobs": []}
+    server.stop()
+
+
+def test_only_one_server_of_a_store_runs_jobs_and_only_where_it_was_told_their_folder(
+    start_digits: Start, start: Start
+) -> None:
+    first, second, third = start_digits(), start_digits(), start()
+    for server, told in ((second, "another server runs the jobs of this store"), (third, "--rows FOLDER")):
+        answers = [server.client.post(PATH, json=ROWS), server.get("/v1/jobs"), server.get("/v1/jobs/1")]
+        assert [answer.status_code for answer in answers] == [501, 501, 501]
+        assert all(told in answer.json()["error"] for answer in answers)
+    for server in (first, second, third):
+        server.stop()
