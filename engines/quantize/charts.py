@@ -26,7 +26,8 @@ _INK = "#010203"  # what is drawn in it takes the colour of the text around an S
 _WIDTH = 8.0  # inches
 _DPI = 150
 _LAYERS = 20
-_LABEL_LETTERS = 40
+_LABEL_ENDS = 20, 25  # letters of a long name that are shown
+_BETWEEN_PANELS = 0.08  # of a panel
 _STYLE: dict[Any, Any] = {
     "axes.edgecolor": _INK,
     "axes.labelcolor": _INK,
@@ -145,7 +146,7 @@ def _sizes(reports: Sequence[Report]) -> Chart:
 
 def _latencies(reports: Sequence[Report]) -> Chart:
     figure = _figure(1.6 + 0.42 * len(reports))
-    panels = figure.subplots(1, 2, sharey=True)
+    panels = figure.subplots(1, 2, sharey=True, gridspec_kw={"wspace": _BETWEEN_PANELS})
     for axes, rows in zip(panels, (1, 8), strict=True):
         for place, report in enumerate(reports):
             source, variant = report.speed.source, report.speed.variant
@@ -181,7 +182,7 @@ def _plot_timing(axes: "Axes", timing: Timing | None, place: int, side: str) -> 
 
 def _layers(report: Report) -> Chart:
     worst = report.layers[:_LAYERS]
-    figure, axes = _rows([f"{layer.node or layer.tensor} ({layer.operator})" for layer in worst])
+    figure, axes = _rows([layer.node or layer.tensor for layer in worst])
     places = range(len(worst))
     axes.plot([layer.sqnr_db for layer in worst], places, "o", color=_COLOURS[0], label="measured")
     predicted = [nan if layer.predicted_sqnr_db is None else layer.predicted_sqnr_db for layer in worst]
@@ -213,6 +214,7 @@ def _name_rows(axes: "Axes", names: Sequence[str]) -> None:
 
 
 def _label(name: str) -> str:
-    """The end of a long name says most; what cannot be printed is no part of an SVG."""
+    """The ends of a long name say most; what cannot be printed is no part of an SVG."""
     shown = "".join(letter if letter.isprintable() else "?" for letter in name)
-    return shown if len(shown) <= _LABEL_LETTERS else "…" + shown[1 - _LABEL_LETTERS :]
+    head, tail = _LABEL_ENDS
+    return shown if len(shown) <= head + tail else f"{shown[:head]}…{shown[-tail:]}"

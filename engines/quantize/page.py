@@ -1,7 +1,7 @@
 """The reports of one version as a page: one HTML file that needs no network, no script and no other file.
 
 `python -m engines.quantize.page` makes it in a process of its own, of a JSON array of reports on standard input: what
-draws takes a second and 60 MB, and a server has other things to do.
+draws takes two seconds and 90 MB, and a server has other things to do.
 """
 
 import json
@@ -42,7 +42,7 @@ def page(reports: Sequence[Report]) -> str:
 
 
 def in_order(reports: Sequence[Report]) -> list[Report]:
-    """Those that passed first, the fastest of them on top, as `auto` chooses."""
+    """Those that passed first, of each kind the fastest on top."""
     return sorted(reports, key=lambda report: (not report.verdict.passed, -report.speed.throughput_ratio))
 
 

@@ -11,7 +11,7 @@ from app.lifespan import Service
 from model_store.errors import NotFound
 from model_store.store import Store
 
-# In a process of its own, of the lowest priority: drawing takes a second and 60 MB, and must not hold up requests.
+# In a process of its own, of the lowest priority: drawing takes two seconds and 90 MB, and must not hold up requests.
 _MAKE_PAGE = (sys.executable, "-P", "-m", "engines.quantize.page")
 _MOST_SECONDS = 60
 

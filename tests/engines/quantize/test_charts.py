@@ -44,7 +44,7 @@ def test_the_worst_layers_are_on_top_and_the_good_ones_left_out() -> None:
     told = words(chart)
     assert chart.name == "layers-int8"
     assert "the 20 worst of 50 layers" in chart.title
-    assert "layer0 (Conv) layer1 (Conv)" in told
+    assert "layer0 layer1" in told
     assert "layer20" not in told
     assert "signal-to-noise in dB" in told
 
@@ -53,10 +53,10 @@ def test_the_worst_layers_are_on_top_and_the_good_ones_left_out() -> None:
 def test_a_layer_may_be_called_anything(name: str) -> None:
     chart = layers_chart(report(layers=(layer(name), layer("other", predicted_sqnr_db=None))))
     told = words(chart)
-    assert "other (Conv)" in told
+    assert "other" in told
     assert len(told) < 500
     if name.isprintable() and 0 < len(name) < 10 and '"' not in name:
-        assert f"{name} (Conv)" in told
+        assert name in told
     assert chart.png()
 
 
