@@ -1,12 +1,10 @@
 """What two sets of float outputs differ by: cosine, largest error, signal-to-noise."""
 
-from math import log10
-
 import numpy as np
 
 from engines.engine import Array, Arrays
 from engines.errors import DataError, QuantizeError
-from engines.quantize.report import MOST_DB
+from engines.quantize.arithmetic import sqnr_db
 from engines.signature import NUMPY_DTYPES
 
 
@@ -37,13 +35,6 @@ class FloatErrors:
     def sqnr_db(self) -> float:
         """Over all rows."""
         return sqnr_db(self._signal, self._noise)
-
-
-def sqnr_db(signal: float, noise: float) -> float:
-    """Of two powers, or two sums of squares: within +-MOST_DB."""
-    if noise == 0:
-        return MOST_DB
-    return float(np.clip(10 * log10(signal / noise), -MOST_DB, MOST_DB)) if signal else -MOST_DB
 
 
 def float_pair(expected: Arrays, found: Arrays) -> tuple[Array, Array]:

@@ -11,7 +11,7 @@ import onnxruntime
 from engines.engine import Array, Arrays
 from engines.errors import QuantizeError
 from engines.quantize.answers import rows_apart
-from engines.quantize.float_errors import sqnr_db
+from engines.quantize.arithmetic import predicted_sqnr_db, sqnr_db
 from engines.quantize.layer_graph import Graph, Quantizer, Tap, taps
 from engines.quantize.recipe import Source
 from engines.quantize.report import MOST_DB, Layer
@@ -97,14 +97,6 @@ def _layer(tap: Tap, sums: Mapping[str, _Sums]) -> Layer:
     before = min((sums[name].sqnr_db for name in tap.before), default=MOST_DB)
     advice = _advice(tap, own.sqnr_db, predicted, before, own.clipped / own.values)
     return Layer(tap.node, tap.operator, tap.tensor, own.sqnr_db, predicted, advice)
-
-
-def predicted_sqnr_db(signal: float, non_zero: int, scale: float) -> float:
-    """Of the uniform model: each value is off by scale x U[-1/2, 1/2], of variance scale^2 / 12; zeros are exact.
-
-    `signal` is the sum of squares. Widrow and Kollar, Quantization Noise (2008).
-    """
-    return sqnr_db(signal, non_zero * scale**2 / 12)
 
 
 def _advice(tap: Tap, sqnr: float, predicted: float | None, before: float, clipped: float) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import onnx
+from onnx import GraphProto
 
 from engines.errors import QuantizeError
 from engines.machine import describe
@@ -22,9 +23,15 @@ def write_quantized(recipe: str, folder: Path, write: Callable[[Path], object]) 
             write(path)
         except Exception as error:  # they raise whatever they meet, KeyError and AttributeError too
             raise QuantizeError(f"{recipe}: ONNX Runtime cannot quantize this model: {error}") from error
-    if not any(node.op_type in _QUANTIZED for node in onnx.load(path, load_external_data=False).graph.node):
+    if not _is_quantized(onnx.load(path, load_external_data=False).graph):
         raise QuantizeError(f"{recipe}: it quantized nothing in this model; exclude fewer nodes, or try another recipe")
     return path
+
+
+def _is_quantized(graph: GraphProto) -> bool:
+    if any(node.op_type in _QUANTIZED for node in graph.node):
+        return True
+    return any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in graph.initializer)
 
 
 def keep_float(path: Path, excluded: list[str]) -> None:

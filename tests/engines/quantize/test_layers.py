@@ -10,7 +10,8 @@ import pytest
 from onnx import ModelProto, NodeProto
 
 from engines.onnx_signature import signature_of
-from engines.quantize.layers import measure_layers, predicted_sqnr_db
+from engines.quantize.arithmetic import predicted_sqnr_db
+from engines.quantize.layers import measure_layers
 from engines.quantize.open_rows import open_rows
 from engines.quantize.recipe import Source
 from engines.quantize.report import MOST_DB, Layer

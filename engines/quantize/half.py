@@ -1,0 +1,58 @@
+"""Half precision: weights and arithmetic in 16 bits, inputs and outputs as before; needs no rows."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from onnxruntime.quantization.onnx_model import ONNXModel
+from onnxruntime.transformers.float16 import convert_float_to_float16
+
+from engines.quantize.onnxruntime_prepare import prepare
+from engines.quantize.onnxruntime_write import write_quantized
+from engines.quantize.recipe import Made, Options, Progress, Source
+from engines.quantize.rows import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """A recipe; see `engines.quantize.recipe.Recipe`."""
+
+    name: str
+    summary: str
+    why_never: str | None = None
+    """Why ONNX Runtime runs no such model."""
+    is_candidate: bool = False
+    engine: str = "onnxruntime"
+    needs: tuple[str, ...] = ()
+    calibrates: bool = False
+
+    def refuses(self, source: Source) -> str | None:
+        if self.why_never is not None:
+            return self.why_never
+        weights = onnx.load(source.path, load_external_data=False).graph.initializer
+        if any(tensor.data_type == onnx.TensorProto.FLOAT for tensor in weights):
+            return None
+        return "the model has no FP32 weights to halve"
+
+    def make(self, source: Source, rows: Rows | None, folder: Path, options: Options, progress: Progress) -> Made:
+        progress("converting", 0.0)
+        prepared = prepare(source.path, folder, options.exclude)
+
+        def write(path: Path) -> None:
+            model = onnx.load(prepared.path)
+            halved = ONNXModel(convert_float_to_float16(model, keep_io_types=True, node_block_list=prepared.excluded))
+            halved.topological_sort()  # the casts were appended at the end
+            onnx.save(halved.model, path)
+
+        made = write_quantized(self.name, folder, write)
+        return Made(made, details={"method": "half precision", "weights": "fp16", "excluded": list(options.exclude)})
+
+
+HALF = (
+    Half("fp16", "half precision: smaller, not faster on a processor"),
+    Half(
+        "bf16",
+        "half precision with the range of FP32",
+        why_never="ONNX Runtime's processor provider loads no BF16 model; try bf16-openvino, or fp16",
+    ),
+)

@@ -1,0 +1,165 @@
+"""Weights in 4 or 8 bits, by blocks along the inputs; what goes in and out stays float. For size more than for speed.
+
+The products become ONNX Runtime's MatMulNBits. Its own quantizer needs further libraries; this one needs none.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto, helper, numpy_helper
+
+from engines.engine import Array
+from engines.onnx_walk import nodes_of
+from engines.quantize.arithmetic import Grid, dequantize, quantize
+from engines.quantize.onnxruntime_prepare import prepare
+from engines.quantize.onnxruntime_write import write_quantized
+from engines.quantize.recipe import Made, Options, Progress, Source
+from engines.quantize.rows import Rows
+from engines.quantize.weights import weighted
+
+_INT8_ARITHMETIC = 4  # MatMulNBits' accuracy_level
+
+
+class Blocks(NamedTuple):
+    """Quantized blocks of weights, one a line; the zero points are None where they are the middle of the grid."""
+
+    quantized: Array
+    scales: Array
+    zeros: Array | None
+
+
+Fit = Callable[[Array, Grid], Blocks]
+
+
+def round_to_nearest(blocks: Array, grid: Grid) -> Blocks:
+    """The value that is furthest from 0 becomes the grid's least, so all of the grid is used."""
+    middle = (grid.most + 1) // 2
+    furthest = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=1, keepdims=True), axis=1)
+    scales = np.where(furthest == 0, 1, -furthest / middle).astype(np.float32)
+    return Blocks(quantize(blocks, scales, middle, grid), scales, None)
+
+
+def half_quadratic(blocks: Array, grid: Grid) -> Blocks:
+    """Zero points that make the errors sparse, found by half-quadratic splitting (HQQ, Badri and Shaji 2023).
+
+    By turns: shrink the errors towards 0 as an l_0.7 norm does, and move the zero point to the mean of what is left.
+    """
+    low, high = blocks.min(axis=1, keepdims=True), blocks.max(axis=1, keepdims=True)
+    scales = np.where(high > low, (high - low) / grid.most, 1).astype(np.float32)
+    zeros = -low / scales
+    sharpness = 10.0
+    for _ in range(20):
+        quantized = quantize_to(blocks, scales, zeros, grid)
+        errors = blocks - dequantize(quantized, scales, zeros)
+        size = np.abs(errors)
+        kept = np.sign(errors) * np.maximum(size - (size + 1e-8) ** -0.3 / sharpness, 0)
+        zeros = (quantized - (blocks - kept) / scales).mean(axis=1, keepdims=True, dtype=np.float32)
+        sharpness *= 1.01
+    return Blocks(quantize_to(blocks, scales, zeros, grid), scales, zeros)
+
+
+def quantize_to(blocks: Array, scales: Array, zeros: Array, grid: Grid) -> Array:
+    """With zero points between the integers, which are added before rounding."""
+    return quantize(blocks + zeros * scales, scales, 0, grid)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightOnly:
+    """A recipe; see `engines.quantize.recipe.Recipe`."""
+
+    name: str
+    summary: str
+    bits: int
+    block: int
+    fit: Fit = round_to_nearest
+    is_candidate: bool = False
+    engine: str = "onnxruntime"
+    needs: tuple[str, ...] = ()
+    calibrates: bool = False
+
+    def refuses(self, source: Source) -> str | None:
+        if weighted(onnx.load(source.path, load_external_data=False), {"MatMul"}):
+            return None
+        return "the model has no MatMul with constant FP32 weights, and only those can be held in blocks"
+
+    def make(self, source: Source, rows: Rows | None, folder: Path, options: Options, progress: Progress) -> Made:
+        prepared = prepare(source.path, folder, options.exclude)
+
+        def write(path: Path) -> None:
+            model = onnx.load(prepared.path)
+            nodes = [node for node in weighted(model, {"MatMul"}) if node.name not in prepared.excluded]
+            for done, node in enumerate(nodes):
+                progress("quantizing", done / len(nodes))
+                self._replace(model, node)
+            drop_unused(model)
+            model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+            onnx.save(model, path)
+
+        return Made(
+            write_quantized(self.name, folder, write),
+            details={
+                "method": "weight-only",
+                "weights": f"{self.bits} bits, a scale for each block of {self.block}",
+                "fit": self.fit.__name__.replace("_", " "),
+                "excluded": list(options.exclude),
+            },
+        )
+
+    def _replace(self, model: ModelProto, node: NodeProto) -> None:
+        """Make the MatMul a MatMulNBits, if its weights are a matrix."""
+        held = {tensor.name: tensor for tensor in model.graph.initializer}
+        weights = numpy_helper.to_array(held[node.input[1]])
+        if weights.ndim != 2:
+            return
+        inputs, outputs = weights.shape
+        blocks = _blocks(weights, self.block)
+        found = self.fit(blocks, Grid(0, 2**self.bits - 1))
+        packed = _packed(found.quantized, self.bits).reshape(outputs, -1, self.block * self.bits // 8)
+        parts = {"quantized": packed, "scales": found.scales.ravel()}
+        if found.zeros is not None:
+            parts["zeros"] = found.zeros.ravel()
+        names = [f"{node.name}_{part}" for part in parts]
+        model.graph.initializer.extend(map(numpy_helper.from_array, parts.values(), names))
+        sizes = {"K": inputs, "N": outputs, "bits": self.bits, "block_size": self.block}
+        node.CopyFrom(
+            helper.make_node(
+                "MatMulNBits",
+                [node.input[0], *names],
+                list(node.output),
+                name=node.name,
+                domain="com.microsoft",
+                accuracy_level=_INT8_ARITHMETIC,
+                **sizes,
+            )
+        )
+
+
+def _blocks(weights: Array, size: int) -> Array:
+    """[inputs, outputs] -> [outputs x blocks, size]; the last block of an output is filled up with zeros."""
+    padded = np.pad(weights.T, ((0, 0), (0, -weights.shape[0] % size)))
+    return np.asarray(padded.reshape(-1, size), np.float32)
+
+
+def _packed(quantized: Array, bits: int) -> Array:
+    """Bytes: of two halves the first is the lower one."""
+    whole = quantized.astype(np.uint8)
+    return whole if bits == 8 else whole[:, ::2] | whole[:, 1::2] << 4
+
+
+def drop_unused(model: ModelProto) -> None:
+    """Forget the weights that no node takes any more."""
+    used = {name for node in nodes_of(model) for name in node.input} | {value.name for value in model.graph.output}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+
+
+WEIGHT_ONLY = (
+    WeightOnly("int8-weight", "weights in 8 bits by blocks of 128, the rest float", bits=8, block=128),
+    WeightOnly("int4-weight", "weights in 4 bits by blocks of 32, rounded to nearest", bits=4, block=32),
+    WeightOnly("int4-weight-hqq", "weights in 4 bits by blocks of 32, zero points fitted (HQQ)", 4, 32, half_quadratic),
+)
