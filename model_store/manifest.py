@@ -34,7 +34,7 @@ _RECIPE = TypeAdapter(list[dict[str, JsonValue]])
 def check_metadata(metadata: Metadata) -> None:
     """Raises InvalidMetadata for what a manifest could not hold, or could and would not be read again.
 
-    That is half a surrogate pair, and lists within lists beyond what pydantic's JSON reader follows.
+    That is half a surrogate pair, NaN, and lists within lists beyond what pydantic's JSON reader follows.
     """
     _check_it_comes_back(_METADATA, [metadata], "metadata")
 
@@ -46,11 +46,15 @@ def check_recipe(recipe: dict[str, JsonValue]) -> None:
 
 def _check_it_comes_back(kind: TypeAdapter[_Value], value: _Value, what: str) -> None:
     try:
-        kind.validate_json(kind.dump_json(value))
+        again = kind.validate_json(kind.dump_json(value))
     except PydanticSerializationError as error:
-        raise InvalidMetadata(f"the {what} has a text with half a surrogate pair. Write both halves.") from error
+        raise InvalidMetadata(
+            f"the {what} has a value that is none in JSON, or a text with half a surrogate pair. Write both halves."
+        ) from error
     except ValidationError as error:
         raise InvalidMetadata(f"the {what} is nested too deep to be read again. Flatten it.") from error
+    if again != value:
+        raise InvalidMetadata(f"the {what} has a value that is none in JSON, such as NaN. Write null, or a text.")
 
 
 class _Manifest(BaseModel):

@@ -14,6 +14,7 @@ import model_store.catalogue
 from model_store import tables
 from model_store.errors import FormatTooNew
 from model_store.store import Store
+from tests.model_store.conftest import MakeVersion
 
 
 def test_the_migrations_end_where_the_tables_say() -> None:
@@ -34,6 +35,20 @@ def test_the_catalogue_writes_ahead(store: Store, root: Path) -> None:
     connection = sqlite3.connect(root / "catalogue.sqlite")
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
+
+
+def test_one_of_an_older_schema_is_made_again_on_opening(store: Store, root: Path, new_version: MakeVersion) -> None:
+    store.publish(new_version())
+    before = store.model("digits")
+    connection = sqlite3.connect(root / "catalogue.sqlite")
+    for column in ("recipe", "passed", "report", "golden"):
+        connection.execute(f"ALTER TABLE variant DROP COLUMN {column}")
+    connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    connection.commit()
+    connection.close()
+    with Store.open(root) as again:
+        assert again.model("digits") == before
+        assert again.verify().findings == ()
 
 
 def test_a_newer_schema_is_refused_and_left_alone(store: Store, root: Path) -> None:

@@ -111,7 +111,7 @@ def test_bad_names_are_refused_before_anything_is_written(
     assert sorted(root.rglob("*")) == before
 
 
-@pytest.mark.parametrize("value", ["half a pair: \ud800", json.loads("[" * 230 + "]" * 230)])
+@pytest.mark.parametrize("value", ["half a pair: \ud800", float("nan"), json.loads("[" * 230 + "]" * 230)])
 def test_metadata_that_could_not_be_read_again_is_refused_before_anything_is_written(
     store: Store, root: Path, new_version: MakeVersion, value: JsonValue
 ) -> None:

@@ -1,14 +1,17 @@
 """Variants of a version: added, read back, refused, dropped."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from model_store.errors import Conflict, Corrupt, InvalidMetadata, InvalidName, NotFound, StorageFailed
 from model_store.records import NewVariant, VersionRecord
 from model_store.store import Store
+from tests import graphs
 from tests.model_store.conftest import MakeVariant, MakeVersion, files_under
 
 
@@ -118,6 +121,11 @@ def test_a_version_that_is_gone_takes_none(store: Store, record: VersionRecord, 
         ({"name": "INT8"}, InvalidName),
         ({"external": {"../w": Path("w")}}, InvalidName),
         ({"recipe": {"node": "half a pair: \ud800"}}, InvalidMetadata),
+        ({"recipe": {"scale": float("nan")}}, InvalidMetadata),
+        ({"recipe": {"scale": np.float32(0.1)}}, InvalidMetadata),
+        ({"recipe": {"shape": (1, 2)}}, InvalidMetadata),
+        ({"recipe": {"source": Path("x.onnx")}}, InvalidMetadata),
+        ({"recipe": {"a": json.loads("[" * 230 + "]" * 230)}}, InvalidMetadata),
         ({"source": Path("missing.onnx")}, StorageFailed),
         ({"golden": Path("missing.npz")}, StorageFailed),
     ],
@@ -175,6 +183,17 @@ def test_gc_keeps_all_of_a_variant_until_it_is_dropped(
     assert store.materialise(record, "fp32").read_bytes() == b"a model"
     with pytest.raises(Corrupt):
         store.materialise(record, "int8")
+
+
+def test_openvino_opens_what_it_saved(store: Store, record: VersionRecord, tmp_path: Path) -> None:
+    openvino = pytest.importorskip("openvino")
+    source = graphs.save(graphs.linear(np.eye(4)), tmp_path / "linear.onnx")
+    openvino.serialize(openvino.Core().read_model(source), tmp_path / "int8-openvino.xml")
+    external = {"int8-openvino.bin": tmp_path / "int8-openvino.bin"}
+    new = NewVariant("ir", "openvino", tmp_path / "int8-openvino.xml", external, {}, None, None, None)
+    path = store.materialise(store.add_variant(record, new).record, "ir")
+    rows = np.arange(8, dtype=np.float32).reshape(2, 4)
+    np.testing.assert_array_equal(openvino.Core().compile_model(path, "CPU")(rows)[0], rows)
 
 
 def test_openvinos_weights_lie_beside_the_model_under_its_name(
