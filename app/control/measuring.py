@@ -2,7 +2,12 @@
 
 import asyncio
 import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
 
+from structlog.typing import FilteringBoundLogger
+
+from app.control.speeds import SpeedMemory
 from app.serving.variants import Speedup
 from engines.errors import QuantizeError
 from engines.quantize.speed_apart import Answer, Artifact, Question
@@ -10,6 +15,47 @@ from model_store.records import VariantRecord, VersionRecord
 from model_store.store import Store
 
 _MOST_SECONDS = 300.0
+
+
+class Measuring:
+    """Measures one variant after the other and remembers what came of it. Lives on the event loop's thread."""
+
+    def __init__(
+        self, store: Store, memory: SpeedMemory, log: FilteringBoundLogger, measured: Callable[[], None]
+    ) -> None:
+        """`measured` is called after each."""
+        self._store = store
+        self._memory = memory
+        self._log = log
+        self._measured = measured
+        self._task: asyncio.Task[None] | None = None
+        self._failed: set[str] = set()
+        """Digests of artifacts that could not be measured: nobody tries them again."""
+
+    def start(self, unmeasured: Iterable[tuple[VersionRecord, VariantRecord]]) -> None:
+        """Begin with the first of these that did not fail, unless one is being measured."""
+        first = next((pair for pair in unmeasured if pair[1].digest not in self._failed), None)
+        if self._task is None and first is not None:
+            self._task = asyncio.create_task(self._measure(*first))
+
+    async def close(self) -> None:
+        """Measure nothing more; the process that does is gone after this."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def _measure(self, record: VersionRecord, variant: VariantRecord) -> None:
+        log = self._log.bind(model=record.name, version=record.version, variant=variant.name)
+        try:
+            speedup = await measure_here(self._store, record, variant)
+            await asyncio.to_thread(self._memory.remember, variant.digest, speedup)
+        except Exception as error:  # noqa: BLE001  what serves meanwhile goes on serving
+            self._failed.add(variant.digest)
+            log.warning("speed of a variant cannot be measured here", error=str(error))
+        else:
+            log.info("speed of a variant is measured", **asdict(speedup))
+        self._task = None
+        self._measured()
 
 
 async def measure_here(store: Store, record: VersionRecord, variant: VariantRecord) -> Speedup:

@@ -7,7 +7,6 @@ moves between loaded versions does not wait for a load.
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Mapping
-from dataclasses import asdict
 from time import perf_counter
 
 from structlog.typing import FilteringBoundLogger
@@ -15,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from app.control.bring_up import bring_up
 from app.control.choice import Choice, Speeds
 from app.control.desired import Desired, desired, wanted
-from app.control.measuring import measure_here
+from app.control.measuring import Measuring
 from app.control.pins import DropPin, LoadPin, PinKey, next_pin_action
 from app.control.snapshot import KnownVariants, labels_answering, snapshot
 from app.control.speeds import SpeedMemory
@@ -66,14 +65,12 @@ class Watch:
         """What is being drained and freed."""
         self._is_busy = False
         """Whether a variant is loaded beside what answers."""
-        self._measuring: asyncio.Task[None] | None = None
-        self._unmeasurable: set[str] = set()
-        """Digests of artifacts whose speed could not be measured here."""
         self._labels: dict[tuple[str, str], VersionKey] = {}
         self._unloaded: set[str] = set()
         """Models that were unloaded on purpose: they stay so until somebody loads them."""
         self._steps: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
+        self._measuring = Measuring(store, self._speed_memory, log, self._wake.set)
         self._looks_asked = 0
         self._looks_done = 0
         self._acted = asyncio.Condition()
@@ -149,9 +146,7 @@ class Watch:
 
     async def close(self) -> bool:
         """Drain and free every servable; call after `run` ended. False when a load goes on in its thread."""
-        if self._measuring is not None:
-            self._measuring.cancel()
-            await asyncio.wait({self._measuring})
+        await self._measuring.close()
         if self._steps:
             await asyncio.wait(self._steps, timeout=_CLOSING_SECONDS)
         servables = [*self._servables.values(), *self._pinned.values()]
@@ -229,8 +224,8 @@ class Watch:
                 self._start(self._unload(action.key, self._servables.pop(action.key)))
             self._show()
         self._act_on_pins()
-        if self._measuring is None and self._all_tried():
-            self._measure_next()
+        if self._all_tried():
+            self._measuring.start(self._choice.unmeasured(self._servables))
 
     def _next(self, to_serve: list[VersionKey]) -> Load | Replace | Unload | None:
         outdated = self._choice.outdated(self._servables)
@@ -284,26 +279,6 @@ class Watch:
         self._steps.add(task)
         task.add_done_callback(self._steps.discard)
 
-    def _measure_next(self) -> None:
-        """Find out about the speed of a variant that was never measured on this host, while another one answers."""
-        for record, variant in self._choice.unmeasured(self._servables):
-            if variant.digest not in self._unmeasurable:
-                self._measuring = asyncio.create_task(self._measure(record, variant))
-                return
-
-    async def _measure(self, record: VersionRecord, variant: VariantRecord) -> None:
-        log = self._log.bind(model=record.name, version=record.version, variant=variant.name)
-        try:
-            speedup = await measure_here(self._store, record, variant)
-            await asyncio.to_thread(self._speed_memory.remember, variant.digest, speedup)
-        except Exception as error:  # noqa: BLE001  the published variant serves meanwhile, and goes on
-            self._unmeasurable.add(variant.digest)
-            log.warning("speed of a variant cannot be measured here", error=str(error))
-        else:
-            log.info("speed of a variant is measured", **asdict(speedup))
-        self._measuring = None
-        self._wake.set()
-
     async def _load(self, key: VersionKey, record: VersionRecord) -> None:
         """The version's best variant that works; the failure of the last one is the version's."""
         *better, last = self._choice.rungs(key) or record.variants[:1]
@@ -330,6 +305,9 @@ class Watch:
         if better is not None and self._states.get(key) is State.AVAILABLE:
             superseded = self._servables[key]
             self._servables[key] = better
+            before = superseded.identity.variant
+            log = self._log.bind(model=record.name, version=record.version)
+            log.info("another variant answers", variant=best.name, before=before)
         self._show()
         self._wake.set()
         if superseded is not None:

@@ -77,6 +77,8 @@ async def test_no_request_fails_while_variants_are_added_measured_and_swapped(
     loaded = {name: one["loaded"] for name, one in variants(server).items()}
     assert loaded == {"fp32": True, "int8": False, "fp16": False}
     assert not [line for line in server.log() if line["level"] in ("warning", "error")]
+    swaps = [(line["before"], line["variant"]) for line in server.log("another variant answers")]
+    assert swaps == [("fp32", "int8"), ("int8", "fp16"), ("fp16", "int8"), ("int8", "fp32")]
     assert server.sample('octet_requests_total{code="200",model="m",variant="fp16",version="1.0.0"}') > 0
     assert server.sample("octet_model_info") == 1, "what was replaced is freed"
 
@@ -190,6 +192,22 @@ def test_a_host_that_has_not_measured_serves_what_was_published_and_measures(
     eventually(
         lambda: server.predict("m", {"instances": [0]}).headers["octet-variant"] == "int8", "what was measured serves"
     )
+
+
+def test_one_that_cannot_be_measured_is_told_once_and_serves_nobody(
+    tmp_path: Path, store_folder: Path, publish: Publish, start: Start
+) -> None:
+    store = publish("m", "1.0.0", graphs.adding(1))
+    record = add_variant(store, tmp_path, store.resolve("m"), "int8", graphs.adding(2), rows=ROWS)
+    corrupt(store_folder / "blobs" / "sha256" / record.variants[1].digest)
+    server = start("--refresh-seconds", "3600")
+    (line,) = eventually(lambda: server.log("speed of a variant cannot be measured here"), "it is told")
+    assert (line["level"], line["variant"]) == ("warning", "int8")
+    server.refresh()
+    server.refresh()
+    assert variant_of(server) == "fp32"
+    server.stop()
+    assert len(server.log("speed of a variant cannot be measured here")) == 1
 
 
 def test_a_server_that_ends_leaves_no_measuring_behind(tmp_path: Path, publish: Publish, start: Start) -> None:
