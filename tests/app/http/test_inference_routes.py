@@ -162,7 +162,8 @@ async def test_a_target_follows_the_table(make_servable: MakeServable) -> None:
 )
 def test_a_path_may_name_a_variant(url: bytes, expected: tuple[str, str | None, str | None]) -> None:
     target = Targets().match(url)
-    assert target and (target.model, target.version, target.variant) == expected
+    assert target
+    assert (target.model, target.version, target.variant) == expected
 
 
 @pytest.mark.parametrize(
