@@ -12,8 +12,9 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from engines.quantize.onnxruntime_prepare import prepare
 from engines.quantize.onnxruntime_write import reduces_range, write_quantized
-from engines.quantize.recipe import Made, Options, Progress, Source
+from engines.quantize.recipe import Made, Options, Progress, Source, calibration_rows
 from engines.quantize.rows import Rows
+from engines.quantize.smoothquant import NOTHING_TO_SMOOTH, places, smooth
 from engines.quantize.weights import weighted
 
 _OPERATORS = ["MatMul", "Gemm", "Gather"]
@@ -25,19 +26,29 @@ class Dynamic:
 
     name: str
     summary: str
+    smooths: bool = False
+    """Whether SmoothQuant comes first; that needs rows."""
     is_candidate: bool = False
     engine: str = "onnxruntime"
     needs: tuple[str, ...] = ()
-    calibrates: bool = False
+
+    @property
+    def calibrates(self) -> bool:
+        return self.smooths
 
     def refuses(self, source: Source) -> str | None:
-        if weighted(onnx.load(source.path, load_external_data=False), _OPERATORS):
+        model = onnx.load(source.path, load_external_data=False)
+        if self.smooths and not places(model):
+            return NOTHING_TO_SMOOTH
+        if weighted(model, _OPERATORS):
             return None
         return "the model has no MatMul, Gemm or Gather with constant FP32 weights, and dynamic INT8 slows a Conv down"
 
     def make(self, source: Source, rows: Rows | None, folder: Path, options: Options, progress: Progress) -> Made:
         progress("quantizing", 0.0)
         prepared = prepare(source.path, folder, options.exclude)
+        if self.smooths:
+            smooth(prepared.path, calibration_rows(self.name, rows))
         made = write_quantized(
             self.name,
             folder,
@@ -57,6 +68,7 @@ class Dynamic:
                 "method": "dynamic",
                 "activations": "uint8, asymmetric, one scale for a batch",
                 "weights": "int8, symmetric, per channel",
+                "smoothed": self.smooths,
                 "reduced_range": reduces_range(),
                 "operators": _OPERATORS,
                 "excluded": list(options.exclude),
@@ -64,4 +76,7 @@ class Dynamic:
         )
 
 
-DYNAMIC = (Dynamic("int8-dynamic", "dynamic INT8 of products and embeddings, without rows", is_candidate=True),)
+DYNAMIC = (
+    Dynamic("int8-dynamic", "dynamic INT8 of products and embeddings, without rows", is_candidate=True),
+    Dynamic("int8-dynamic-smooth", "SmoothQuant, then dynamic INT8", smooths=True),
+)

@@ -11,12 +11,12 @@ import onnx
 from onnx import ModelProto
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-from engines.errors import QuantizeError
 from engines.quantize.calibration import ENTROPY, MIN_MAX, PERCENTILE, Method, write_ranges
 from engines.quantize.onnxruntime_prepare import prepare
 from engines.quantize.onnxruntime_write import keep_float, reduces_range, write_quantized
-from engines.quantize.recipe import Made, Options, Progress, Source
+from engines.quantize.recipe import Made, Options, Progress, Source, calibration_rows
 from engines.quantize.rows import Rows
+from engines.quantize.smoothquant import NOTHING_TO_SMOOTH, places, smooth
 from engines.quantize.weights import weighted
 
 # What a transformer spends its time in. Quantizing all of its other operators costs both speed and accuracy.
@@ -33,20 +33,26 @@ class Static:
     symmetric: bool = False
     """Activations with zero point 0, as TensorRT wants them."""
     per_channel: bool = True
+    smooths: bool = False
+    """Whether SmoothQuant comes first."""
     is_candidate: bool = False
     engine: str = "onnxruntime"
     needs: tuple[str, ...] = ()
     calibrates: bool = True
 
     def refuses(self, source: Source) -> str | None:
-        if weighted(onnx.load(source.path, load_external_data=False), {"Conv", "MatMul", "Gemm"}):
+        model = onnx.load(source.path, load_external_data=False)
+        if self.smooths and not places(model):
+            return NOTHING_TO_SMOOTH
+        if weighted(model, {"Conv", "MatMul", "Gemm"}):
             return None
         return "the model has no Conv, MatMul or Gemm with constant FP32 weights to quantize"
 
     def make(self, source: Source, rows: Rows | None, folder: Path, options: Options, progress: Progress) -> Made:
-        if rows is None:
-            raise QuantizeError(f"{self.name} needs rows to calibrate with: give --calibration")
+        rows = calibration_rows(self.name, rows)
         prepared = prepare(source.path, folder, options.exclude)
+        if self.smooths:
+            smooth(prepared.path, rows)
         model = onnx.load(prepared.path, load_external_data=False)
         of_products = computes_by_products(model)
         operators = _PRODUCTS if of_products else [*_PRODUCTS, *_BESIDE_CONVOLUTIONS]
@@ -80,6 +86,7 @@ class Static:
                 "rows": rows.count,
                 "activations": "int8, symmetric" if self.symmetric else "uint8, asymmetric",
                 "weights": f"int8, symmetric, {'per channel' if self.per_channel else 'per tensor'}",
+                "smoothed": self.smooths,
                 "reduced_range": reduces_range(),
                 "operators": operators,
                 "excluded": list(options.exclude),
@@ -102,6 +109,7 @@ STATIC = (
     Static("int8-percentile", "static INT8, scales that cut 0.001 % of the values off", PERCENTILE, is_candidate=True),
     Static("int8-symmetric", "static INT8 with zero points of 0, as TensorRT wants it", symmetric=True),
     Static("int8-per-tensor", "static INT8, one scale for all channels of a weight", per_channel=False),
+    Static("int8-smooth", "SmoothQuant, then static INT8", smooths=True, is_candidate=True),
 )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from engines.errors import QuantizeError
 from engines.quantize.rows import Rows
 from engines.signature import Signature
 
@@ -85,3 +86,10 @@ class Recipe(Protocol):
     def make(self, source: Source, rows: Rows | None, folder: Path, options: Options, progress: Progress) -> Made:
         """Make the variant in `folder`. Raises QuantizeError, saying what to do."""
         ...
+
+
+def calibration_rows(recipe: str, rows: Rows | None) -> Rows:
+    """The rows, for a recipe that calibrates. Raises QuantizeError where there are none."""
+    if rows is None:
+        raise QuantizeError(f"{recipe} needs rows to calibrate with: give --calibration")
+    return rows

@@ -13,13 +13,12 @@ import onnx
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from engines.engine import Array
-from engines.onnx_walk import nodes_of
 from engines.quantize.arithmetic import Grid, dequantize, quantize
 from engines.quantize.onnxruntime_prepare import prepare
 from engines.quantize.onnxruntime_write import write_quantized
 from engines.quantize.recipe import Made, Options, Progress, Source
 from engines.quantize.rows import Rows
-from engines.quantize.weights import weighted
+from engines.quantize.weights import drop_unused, weighted
 
 _INT8_ARITHMETIC = 4  # MatMulNBits' accuracy_level
 
@@ -148,14 +147,6 @@ def _packed(quantized: Array, bits: int) -> Array:
     """Bytes: of two halves the first is the lower one."""
     whole = quantized.astype(np.uint8)
     return whole if bits == 8 else whole[:, ::2] | whole[:, 1::2] << 4
-
-
-def drop_unused(model: ModelProto) -> None:
-    """Forget the weights that no node takes any more."""
-    used = {name for node in nodes_of(model) for name in node.input} | {value.name for value in model.graph.output}
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
 
 
 WEIGHT_ONLY = (

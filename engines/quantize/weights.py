@@ -1,9 +1,11 @@
-"""Which operators of a model have constant weights: those that can be quantized before anything runs."""
+"""The constant weights of a model's operators: what can be quantized before anything runs."""
 
 from collections.abc import Collection
 
 import onnx
 from onnx import ModelProto, NodeProto
+
+from engines.onnx_walk import nodes_of
 
 # Where the weights of an operator lie among its inputs.
 _PLACES = {"MatMul": 1, "Gemm": 1, "Gather": 0, "Conv": 1}
@@ -18,6 +20,14 @@ def weighted(model: ModelProto, operators: Collection[str]) -> list[NodeProto]:
         for node in model.graph.node
         if node.op_type in operators and held.get(node.input[_PLACES[node.op_type]]) == onnx.TensorProto.FLOAT
     ]
+
+
+def drop_unused(model: ModelProto) -> None:
+    """Forget the weights that no node takes any more."""
+    used = {name for node in nodes_of(model) for name in node.input} | {value.name for value in model.graph.output}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
 
 
 def _constant_type(node: NodeProto) -> int:

@@ -12,16 +12,20 @@ from onnx import TensorProto, helper
 from benchmarks.networks import Network
 from engines import onnxruntime_engine
 from engines.onnx_file import read_onnx
+from engines.quantize.activations import activations
 from engines.quantize.open_rows import open_rows
 from engines.quantize.recipe import Made, Options, Source
 from engines.quantize.recipes import RECIPES
 from engines.quantize.rows import Rows, RowsSpec
+from engines.quantize.smoothquant import smooth
 
 RECIPE = {recipe.name: recipe for recipe in RECIPES}
 WIDTH, HEADS, SEQUENCE, WORDS = 64, 4, 16, 500
 LEAST_DB = {  # name -> signal-to-noise that it keeps, and the most bytes as a share of the source's
     "int8": (26, 0.31),
     "int8-dynamic": (26, 0.31),
+    "int8-smooth": (28, 0.31),
+    "int8-dynamic-smooth": (28, 0.31),
     "int8-weight": (32, 0.60),
     "int4-weight": (15, 0.42),
     "int4-weight-hqq": (17, 0.42),
@@ -132,3 +136,39 @@ def operators(path: Path, folder: Path) -> Counter[str]:
     options.log_severity_level = 4
     onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return Counter(node.op_type for node in onnx.load(folder / "optimized.onnx").graph.node)
+
+
+@pytest.mark.parametrize("feeds_others", [False, True])
+def test_smoothing_changes_nothing_in_fp32(source: Source, rows: Rows, tmp_path: Path, feeds_others: bool) -> None:
+    model = onnx.load(source.path)
+    for node in model.graph.node:
+        node.name = node.output[0]
+    before, after = tmp_path / "before.onnx", tmp_path / "after.onnx"
+    if feeds_others:  # as where the residual takes what is normalised
+        (mean,) = (node for node in model.graph.node if node.op_type == "ReduceMean")
+        last = [node for node in model.graph.node if node.op_type == "LayerNormalization"][-1]
+        both = helper.make_node("Add", [mean.input[0], last.output[0]], ["both"])
+        mean.input[0] = "both"
+        model.graph.node.insert(len(model.graph.node) - 1, both)
+    onnx.save(model, before)
+    onnx.save(model, after)
+    assert smooth(after, rows) == 4
+    added = len(onnx.load(after).graph.node) - len(model.graph.node)
+    assert added == feeds_others, "one Mul where the factor cannot go into the normalisation"
+    np.testing.assert_allclose(answers(after, source, rows), answers(before, source, rows), rtol=1e-3, atol=1e-4)
+    outputs = [node.output[0] for node in onnx.load(after).graph.node if node.op_type == "LayerNormalization"]
+    spreads = [spread(path, outputs, rows) for path in (before, after)]
+    assert spreads[1][0] < spreads[0][0] / 2, "the large channels have come nearer to the others"
+
+
+def spread(path: Path, tensors: list[str], rows: Rows) -> list[float]:
+    """The largest channel of each tensor over the median one."""
+    batch = next(activations(path, tensors, rows))
+    channels = [np.abs(values).reshape(-1, WIDTH).max(axis=0) for values in batch.values()]
+    return [float(one.max() / np.median(one)) for one in channels]
+
+
+def test_smoothing_needs_a_normalisation(digits: Source) -> None:
+    for name in ("int8-smooth", "int8-dynamic-smooth"):
+        why_not = RECIPE[name].refuses(digits)
+        assert why_not == "the model has no LayerNormalization in front of a MatMul with constant FP32 weights"

@@ -1,0 +1,24 @@
+"""What tensors inside a model hold while rows run through it, a batch at a time."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import onnx
+import onnxruntime
+
+from engines.engine import Array
+from engines.quantize.rows import Rows
+
+_BATCH_ROWS = 16
+
+
+def activations(path: Path, tensors: Sequence[str], rows: Rows) -> Iterator[dict[str, Array]]:
+    """The tensors of each batch in turn, by name; the file holds all of its weights."""
+    model = onnx.load(path)
+    outputs = {value.name for value in model.graph.output}
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors if name not in outputs)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    for batch in rows.batches(_BATCH_ROWS):
+        yield dict(zip(tensors, session.run(tensors, dict(batch.inputs)), strict=True))
