@@ -13,6 +13,9 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from engines.errors import QuantizeError
 
+PREPARED = "prepared.onnx"
+"""The name of the file that `prepare` writes into its folder."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -25,7 +28,7 @@ class Prepared:
 
 def prepare(source: Path, folder: Path, exclude: tuple[str, ...]) -> Prepared:
     """Write it into `folder`. `exclude` names nodes of the source; raises QuantizeError for one that it has not."""
-    path = folder / "prepared.onnx"
+    path = folder / PREPARED
     with quiet():
         try:
             quant_pre_process(source, path, skip_symbolic_shape=True)
