@@ -192,10 +192,12 @@ class Watch:
         """Read what should be served, where the store changed."""
         try:
             revision = await asyncio.to_thread(self._store.revision)
+            found = self._desired
             if revision != self._revision:
-                self._desired = await asyncio.to_thread(desired, self._store, self._settings)
-                self._revision = revision
-            self._choice.look(self._desired, await asyncio.to_thread(self._read_speeds, self._desired))
+                found = await asyncio.to_thread(desired, self._store, self._settings)
+            speeds = await asyncio.to_thread(self._read_speeds, found)
+            self._desired, self._revision = found, revision
+            self._choice.look(found, speeds)
         except Exception as error:  # noqa: BLE001  whatever ails the store, what is loaded goes on serving
             self._metrics.store_failures += 1
             self._log.warning("the store cannot be read; what is loaded goes on serving", error=str(error))

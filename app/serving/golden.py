@@ -40,7 +40,7 @@ def batch_of(reference: Reference, most_rows: int) -> Golden:
 
 
 def check(engine: Engine, runner: Runner, reference: Reference, rows: Golden, *, batched: bool) -> None:
-    """Run the golden rows as they would be served; `rows` is what `batch_of` gave.
+    """Run golden rows as they would be served: what `batch_of` gave in one batch, else all, one by one.
 
     Raises AnswersDiffer for a variant that is further from its source than when it was made. Outputs that are not of
     floats are not compared: how often they may differ is the gate's affair.

@@ -156,7 +156,7 @@ def test_one_that_was_judged_unbatched_or_whose_rows_meet_is_served_so(
         store, tmp_path, store.resolve("share"), "int8", share_of_largest(), speedup=2.0, rows=ROWS, sqnr_db=-50.0
     )
     server = start()
-    for name, why in (("judged", "were found to influence each other"), ("share", "when the row shares a batch")):
+    for name, why in (("judged", "as it was measured when it was made"), ("share", "when the row shares a batch")):
         status = server.status(name, "1.0.0")
         assert (status["variant"], status["batched"], status["max_batch_rows"]) == ("int8", False, 1)
         assert why in status["notes"]
