@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ByteSize, ConfigDict, DirectoryPath, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -73,7 +73,7 @@ class Settings(ModelSettings, BaseSettings):
         False, description="Let clients on this host pass tensors through POSIX shared memory (V2 protocol)."
     )
     cors: bool = Field(False, description="Let web pages of any origin call the server from a browser (CORS).")
-    rows: Path | None = Field(
+    rows: DirectoryPath | None = Field(
         None, description="Folder whose rows may be asked for by jobs that quantize; without it there are no jobs."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")

@@ -25,12 +25,13 @@ class JobFailed(Exception):
 def command(job: Job, store: Path, rows: Path) -> list[str]:
     """The command line of a job. Values stand behind a `=`, so that none is taken for an option. Raises Malformed."""
     wish = job.wish
-    files = {key: rows_below(rows, wish[key]) for key in ("calibration", "evaluate") if wish.get(key) is not None}
-    single = {key: wish[key] for key in ("image", "max_drop", "min_speedup", "seed") if wish.get(key) is not None}
-    options = [*files.items(), *single.items(), ("store", store.absolute())]
-    options += [("recipe", name) for name in wish.get("recipes", ())]
-    options += [("exclude", name) for name in wish.get("exclude", ())]
-    flags = ["--exclude-auto"] if wish.get("exclude_auto") else []
+    files = {key: rows_below(rows, wish[key]) for key in ("calibration", "evaluate") if wish[key] is not None}
+    limits = {key: f"{wish[key]:.9f}" for key in ("max_drop", "min_speedup")}  # the command takes no 1e-05
+    options = [*files.items(), *limits.items(), ("seed", wish["seed"]), ("store", store.absolute())]
+    options += [("image", wish["image"])] if wish["image"] is not None else []
+    options += [("recipe", name) for name in wish["recipes"]]
+    options += [("exclude", name) for name in wish["exclude"]]
+    flags = ["--exclude-auto"] if wish["exclude_auto"] else []
     return [
         *(sys.executable, "-P", "-m", "app.cli.as_job", "quantize", f"{job.model}@{job.version}", "--json"),
         *("--progress-lines", *flags, *(f"--{key.replace('_', '-')}={value}" for key, value in options)),

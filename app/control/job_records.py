@@ -15,7 +15,7 @@ from typing import Any
 from app.control.job_states import Event, State, after
 from app.errors import JobNotFound
 
-_MOST_ENDED = 1000
+_MOST_ENDED = 100
 _LARGEST_ID = 2**63 - 1
 _TABLE = """
 CREATE TABLE IF NOT EXISTS job (
@@ -65,7 +65,6 @@ class JobRecords:
     """
 
     def __init__(self, path: Path) -> None:
-        # Between an `async with` and its end there may be several threads, but only the event loop's comes here.
         self._connection = sqlite3.connect(path, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
         self._connection.execute("PRAGMA journal_mode=WAL")
@@ -93,6 +92,11 @@ class JobRecords:
     def all(self) -> list[Job]:
         """Each of them, the oldest first."""
         return [_job(row) for row in self._connection.execute("SELECT * FROM job ORDER BY id")]
+
+    def in_state(self, state: State) -> list[Job]:
+        """Those that stand there, the oldest first."""
+        found = self._connection.execute("SELECT * FROM job WHERE state = ? ORDER BY id", (state,))
+        return [_job(row) for row in found]
 
     def change(
         self, job: Job, event: Event, *, error: str | None = None, result: list[dict[str, Any]] | None = None

@@ -7,6 +7,7 @@ import asyncio
 import fcntl
 import os
 import shutil
+import sqlite3
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -47,12 +48,11 @@ class Jobs:
         self._loop: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        if self._settings.rows is not None and self._lock():
-            self._records = JobRecords(self._settings.store / "service.sqlite")
-            self._held.callback(self._records.close)
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._take_up()
-            self._loop = asyncio.create_task(self._run_all())
+        if self._settings.rows is not None:
+            try:
+                self._open()
+            except (OSError, sqlite3.Error) as error:
+                self._stay_off(f"the store's jobs.lock or service.sqlite cannot be used ({error}); mend it, start anew")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -67,7 +67,7 @@ class Jobs:
         records = self._open_records()
         assert self._settings.rows is not None
         for key in ("calibration", "evaluate"):
-            if wish.get(key) is not None:
+            if wish[key] is not None:
                 rows_below(self._settings.rows, wish[key])
         record = await asyncio.to_thread(self._store.resolve, model, version)
         self._refuse_if_full()
@@ -112,12 +112,31 @@ class Jobs:
     @property
     def _folder(self) -> Path:
         """For the temporary files of jobs; it is on the store's disk, since they may be as large as models."""
-        return self._settings.store / "jobs"
+        return self._settings.store.absolute() / "jobs"
 
     def _open_records(self) -> JobRecords:
         if self._records is None:
             raise Unsupported(self._why_off)
         return self._records
+
+    def _open(self) -> None:
+        """Take up where an earlier server stopped: what ran when it was killed has failed."""
+        if not self._lock():
+            return self._stay_off("another server runs the jobs of this store; ask that one")
+        records = JobRecords(self._settings.store / "service.sqlite")
+        self._held.callback(records.close)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        for job in records.in_state(State.RUNNING):
+            records.change(job, Event.FAIL, error=_STOPPED)
+        self._records = records
+        self._metrics.jobs = records.counts()
+        self._loop = asyncio.create_task(self._run_all())
+        return None
+
+    def _stay_off(self, reason: str) -> None:
+        """Serve without jobs."""
+        self._why_off = f"jobs are off: {reason}"
+        self._log.warning("jobs are off", reason=reason)
 
     def _lock(self) -> bool:
         """Be the one server of this store that runs its jobs; the kernel lets go when the process ends."""
@@ -126,18 +145,8 @@ class Jobs:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._why_off = "another server runs the jobs of this store; ask that one"
-            self._log.warning("jobs are off", reason=self._why_off)
             return False
         return True
-
-    def _take_up(self) -> None:
-        """What ran when an earlier server was killed has failed."""
-        records = self._open_records()
-        for job in records.all():
-            if job.state is State.RUNNING:
-                records.change(job, Event.FAIL, error=_STOPPED)
-        self._metrics.jobs = records.counts()
 
     def _refuse_if_full(self) -> None:
         if self._open_records().counts()[State.QUEUED] >= _MOST_QUEUED:
@@ -154,10 +163,11 @@ class Jobs:
     async def _run_all(self) -> None:
         while True:
             self._wake.clear()
-            job = next((job for job in self.all() if job.state is State.QUEUED), None)
-            if job is None:
+            waiting = self._open_records().in_state(State.QUEUED)
+            if not waiting:
                 await self._wake.wait()
                 continue
+            job = waiting[0]
             task = asyncio.create_task(self._run(job))
             self._running = job.id, task
             try:

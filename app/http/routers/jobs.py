@@ -1,6 +1,7 @@
 """Quantization as a job: ask for it, look at it, cancel it, retry it."""
 
-from dataclasses import asdict
+import re
+from dataclasses import asdict, replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -18,7 +19,7 @@ from app.protocols.quoting import quoted
 class QuantizeRequest(BaseModel):
     """What `octet quantize` takes, but for what would run code of a client's."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     calibration: StrictStr
     evaluate: StrictStr | None = None
@@ -40,10 +41,10 @@ class QuantizeRequest(BaseModel):
 
     @field_validator("calibration", "evaluate", "image", "recipes", "exclude")
     @classmethod
-    def _fits_a_command_line(cls, value: object) -> object:
-        texts = value if isinstance(value, list) else [value]
-        if any("\0" in text for text in texts if text is not None):
-            raise ValueError("a text may hold no null byte")
+    def _fits_a_command_line(cls, value: str | list[str] | None) -> str | list[str] | None:
+        for text in value if isinstance(value, list) else [value or ""]:
+            if re.search("[\0\ud800-\udfff]", text):
+                raise ValueError("a text may hold no null byte and no half of a surrogate pair")
         return value
 
 
@@ -67,9 +68,9 @@ def jobs_router(service: Service) -> APIRouter:
         response.headers["location"] = f"/v1/jobs/{job.id}"
         return shown(job)
 
-    @router.get("/v1/jobs", summary="Every job, the oldest first")
+    @router.get("/v1/jobs", summary="Every job but for what came of it, the oldest first")
     async def list_jobs() -> dict[str, Any]:
-        return {"jobs": [shown(job) for job in jobs.all()]}
+        return {"jobs": [shown(replace(job, result=None)) for job in jobs.all()]}
 
     @router.get("/v1/jobs/{job}", summary="A job: its state, its progress, what came of it")
     async def one_job(job: str) -> dict[str, Any]:

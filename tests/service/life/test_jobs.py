@@ -1,5 +1,6 @@
 """Quantization as a job of a server: from the request to a variant that serves, and everything that comes between."""
 
+import json
 import signal
 from pathlib import Path
 from typing import Any
@@ -181,14 +182,15 @@ def test_what_is_refused(start_digits: Start) -> None:
         (PATH, {**ROWS, "max_drop": 1.5}, 400, "max_drop: Input should be less than or equal to 1"),
         (PATH, {**ROWS, "min_speedup": "fast"}, 400, "min_speedup: Input should be a valid number"),
         (PATH, {**ROWS, "recipes": "int8"}, 400, "recipes: Input should be a valid list"),
-        (PATH, {**ROWS, "recipes": ["\0"]}, 400, "a text may hold no null byte"),
+        (PATH, {**ROWS, "recipes": ["\0"]}, 400, "recipes: Value error, a text may hold no null byte"),
+        (PATH, {**ROWS, "exclude": ["\ud800"]}, 400, "no half of a surrogate pair"),
         (PATH, {**ROWS, "speed": 1}, 400, "speed: Extra inputs are not permitted"),
         (PATH.replace("1.0.0", "2"), ROWS, 404, "digits"),
         (PATH.replace("digits", "digist"), ROWS, 404, "digist"),
         ("/v1/jobs/1:cancel", {}, 404, "there is no job 1; GET /v1/jobs lists them"),
         ("/v1/jobs/99999999999999999999:retry", {}, 404, "a job has a number"),
     ):
-        answer = server.client.post(path, json=wish)
+        answer = server.client.post(path, content=json.dumps(wish))
         assert answer.status_code == status, answer.text
         assert told in answer.json()["error"]
     assert server.get("/v1/jobs/9223372036854775808").status_code == 404
