@@ -78,7 +78,7 @@ def quantize(
     """
     from app.cli.quantize_report import write_report
     from app.cli.quantize_tables import print_reports_json, print_tried
-    from app.control.quantize import Quantizing, Wish
+    from app.control.quantize import Quantizing, Wish, first_of
     from app.lifespan import OPEN_ENGINES
     from engines.quantize.gate import Limits
     from engines.quantize.imported import Imported
@@ -106,6 +106,7 @@ def quantize(
         shown = _lines if progress_lines else _bar
         with shown(len(quantizing.recipes)) as progress:
             tried.extend(quantizing.run(progress))
+        will_serve = first_of(store, record)
     reports = [one.report for one in tried if one.report is not None]
     if report_folder is not None:
         if reports:
@@ -115,7 +116,7 @@ def quantize(
     if as_json:
         print_reports_json(tried)
     else:
-        print_tried(record, tried)
+        print_tried(record, tried, will_serve)
 
 
 @contextmanager

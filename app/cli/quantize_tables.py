@@ -10,7 +10,7 @@ from rich.filesize import decimal
 from app.cli.model_tables import print_table
 from app.control.quantize import Tried
 from engines.quantize.report import Report, to_json
-from model_store.records import VersionRecord
+from model_store.records import VariantRecord, VersionRecord
 
 
 def print_reports_json(tried: Sequence[Tried]) -> None:
@@ -26,7 +26,7 @@ def print_reports_json(tried: Sequence[Tried]) -> None:
     click.echo(json.dumps(documents, indent=1))
 
 
-def print_tried(record: VersionRecord, tried: Sequence[Tried]) -> None:
+def print_tried(record: VersionRecord, tried: Sequence[Tried], will_serve: VariantRecord) -> None:
     """A row a variant, why some are missing, and which one will serve."""
     reports = [one.report for one in tried if one.report is not None]
     if reports:
@@ -36,7 +36,7 @@ def print_tried(record: VersionRecord, tried: Sequence[Tried]) -> None:
             click.echo(f"{one.recipe}: {one.why_not}")
         elif not one.report.verdict.passed:
             click.echo(f"{one.recipe} is refused: {'; '.join(one.report.verdict.reasons)}")
-    click.echo(f"\n{record} will be served by {_first(record, reports)}.")
+    click.echo(f"\n{record} will be served by {will_serve.name}.")
 
 
 def _print_reports(record: VersionRecord, reports: Sequence[Report]) -> None:
@@ -60,12 +60,3 @@ def _row(report: Report) -> tuple[str, ...]:
         f"{quality.drop.high:.2%}",
         "passed" if report.verdict.passed else "refused",
     )
-
-
-def _first(record: VersionRecord, reports: Sequence[Report]) -> str:
-    """The variant that `auto` chooses here, of those in the table."""
-    passed = [report for report in reports if report.verdict.passed]
-    if not passed:
-        return f"{record.variants[0].name}, which it was published with"
-    best = max(passed, key=lambda report: report.speed.throughput_ratio)
-    return f"{best.variant}, {best.speed.throughput_ratio:.2f} times as fast at full load"

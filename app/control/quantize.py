@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
+from app.control.selection import AUTO, ladder
 from app.control.speeds import SpeedMemory
 from app.serving.variants import Speedup
 from engines.engine import OpenEngine
@@ -28,7 +29,7 @@ from engines.quantize.report import Report, to_json
 from engines.quantize.rows import Rows, RowsSpec
 from engines.signature import Signature
 from model_store.errors import Conflict
-from model_store.records import NewVariant, VersionRecord
+from model_store.records import NewVariant, VariantRecord, VersionRecord
 from model_store.store import Store
 
 # Beyond it, what is left would hardly be quantized.
@@ -180,6 +181,12 @@ class Quantizing:
         SpeedMemory(self._store).remember(
             variant.digest, Speedup(speed.throughput_ratio, speed.batch_1_ratio, report.batch_mates.batched)
         )
+
+
+def first_of(store: Store, record: VersionRecord) -> VariantRecord:
+    """The variant that `auto` lets serve the version on this host, by what the store knows now."""
+    now = store.resolve(record.name, record.version)
+    return ladder(AUTO, now, SpeedMemory(store).recall(now.variants))[0]
 
 
 def worst_layer(report: Report, excluded: Sequence[str]) -> str | None:
