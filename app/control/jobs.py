@@ -176,6 +176,9 @@ class Jobs:
                 task.cancel()
                 await asyncio.wait({task})
                 self._running = self._progress = None
+            if not task.cancelled() and (error := task.exception()) is not None:
+                self._log.error("a job's state cannot be kept", job=job.id, error=str(error))
+                await self._wake.wait()  # it may still be queued: not again before something else happens
 
     async def _run(self, job: Job) -> None:
         """From queued to an end. Cancelled, it ends the process; who cancels says first what the job is then."""

@@ -15,6 +15,14 @@ from app.http.tfserving_route import TfServingRoute
 from app.lifespan import Service
 from app.protocols.quoting import quoted
 
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    404: {"description": "No such model, version or job."},
+    501: {"description": "No jobs here: the server was started without `rows`, or another one runs them."},
+}
+_OVER: dict[int | str, dict[str, Any]] = {
+    409: {"description": "The job's state does not allow it; the error says which does."}
+}
+
 
 class QuantizeRequest(BaseModel):
     """What `octet quantize` takes, but for what would run code of a client's."""
@@ -50,7 +58,7 @@ class QuantizeRequest(BaseModel):
 
 def jobs_router(service: Service) -> APIRouter:
     """`:quantize` of a version, and `/v1/jobs`."""
-    router = APIRouter(tags=["jobs"], route_class=TfServingRoute)
+    router = APIRouter(tags=["jobs"], route_class=TfServingRoute, responses=_REFUSALS)
     jobs = service.jobs
 
     def shown(job: Job) -> dict[str, Any]:
@@ -76,11 +84,16 @@ def jobs_router(service: Service) -> APIRouter:
     async def one_job(job: str) -> dict[str, Any]:
         return shown(jobs.job(_number(job)))
 
-    @router.post("/v1/jobs/{job}:cancel", summary="End a job; what it has stored by then stays")
+    @router.post("/v1/jobs/{job}:cancel", summary="End a job; what it has stored by then stays", responses=_OVER)
     async def cancel(job: str) -> dict[str, Any]:
         return shown(await jobs.cancel(_number(job)))
 
-    @router.post("/v1/jobs/{job}:retry", summary="Queue a job again that failed or was cancelled", status_code=202)
+    @router.post(
+        "/v1/jobs/{job}:retry",
+        summary="Queue a job again that failed or was cancelled",
+        status_code=202,
+        responses=_OVER,
+    )
     async def retry(job: str) -> dict[str, Any]:
         return shown(jobs.retry(_number(job)))
 
