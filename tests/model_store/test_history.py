@@ -7,7 +7,7 @@ from tempfile import mkdtemp
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from model_store.errors import Conflict, NotFound, UnknownLabel
 from model_store.manifest import Metadata
@@ -55,20 +55,15 @@ class History(RuleBasedStateMachine):
         self.versions.setdefault(name, {})[version] = content
         self.labels.setdefault(name, {}).update(dict.fromkeys(labels, version))
 
-    def record(self, name: str, version: str) -> VersionRecord | None:
-        known = self.store.versions(name, retired=True) if name in self.versions else []
-        return next((record for record in known if record.version == version), None)
-
-    @rule(name=NAMES, version=VERSIONS, variant=VARIANTS, content=CONTENTS)
-    def add_variant(self, name: str, version: str, variant: str, content: bytes) -> None:
-        record = self.record(name, version)
-        if record is None:
-            return
+    @precondition(lambda self: self.versions)
+    @rule(data=st.data(), variant=VARIANTS, content=CONTENTS)
+    def add_variant(self, data: st.DataObject, variant: str, content: bytes) -> None:
+        record = data.draw(st.sampled_from(self.records()))
         source = self.folder / "variant.onnx"
         source.write_bytes(content)
         new = NewVariant(variant, "onnxruntime", source, {}, {}, content + b" is good", None, True)
-        known = self.variants.setdefault((name, version), {})
-        if version not in self.living(name):
+        known = self.variants.setdefault((record.name, record.version), {})
+        if record.retired:
             with pytest.raises(NotFound):
                 self.store.add_variant(record, new)
         elif known.get(variant, content) != content:
@@ -78,18 +73,21 @@ class History(RuleBasedStateMachine):
             assert self.store.add_variant(record, new).created is (variant not in known)
             known[variant] = content
 
-    @rule(name=NAMES, version=VERSIONS, variant=VARIANTS)
-    def drop_variant(self, name: str, version: str, variant: str) -> None:
-        record = self.record(name, version)
-        if record is None:
-            return
-        known = self.variants.get((name, version), {})
-        if variant not in known or version not in self.living(name):
+    @precondition(lambda self: any(self.variants.values()))
+    @rule(data=st.data(), variant=VARIANTS)
+    def drop_variant(self, data: st.DataObject, variant: str) -> None:
+        with_variants = [one for one in self.records() if self.variants.get((one.name, one.version))]
+        record = data.draw(st.sampled_from(with_variants))
+        known = self.variants[record.name, record.version]
+        if record.retired or variant not in known:
             with pytest.raises(NotFound):
                 self.store.drop_variant(record, variant)
         else:
             self.store.drop_variant(record, variant)
             del known[variant]
+
+    def records(self) -> list[VersionRecord]:
+        return [record for name in self.versions for record in self.store.versions(name, retired=True)]
 
     @rule(name=NAMES, version=VERSIONS, label=LABELS)
     def label(self, name: str, version: str, label: str) -> None:
