@@ -7,18 +7,22 @@ import onnx
 import onnxruntime
 
 from engines.engine import Array
+from engines.onnx_signature import signature_of
+from engines.quantize.answers import as_taken
 from engines.quantize.rows import Rows
 
 _BATCH_ROWS = 16
 
 
 def activations(path: Path, tensors: Sequence[str], rows: Rows) -> Iterator[dict[str, Array]]:
-    """The tensors of each batch in turn, by name; the file holds all of its weights."""
+    """The tensors of each batch in turn, of each row without a batch axis; the file holds all of its weights."""
     model = onnx.load(path)
+    signature = signature_of(model.graph)
     outputs = {value.name for value in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors if name not in outputs)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     for batch in rows.batches(_BATCH_ROWS):
-        yield dict(zip(tensors, session.run(tensors, dict(batch.inputs)), strict=True))
+        for inputs in as_taken(batch.inputs, signature):
+            yield dict(zip(tensors, session.run(tensors, dict(inputs)), strict=True))

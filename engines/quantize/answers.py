@@ -30,6 +30,11 @@ class Answering:
         return np.concatenate(rows) if has_axis else np.stack(rows)
 
 
+def as_taken(inputs: Arrays, signature: Signature) -> Iterator[Arrays]:
+    """The rows as the model takes them: together, or one by one where it has no batch axis."""
+    return rows_apart(inputs, signature) if signature.batch_axis is None else iter((inputs,))
+
+
 def rows_apart(inputs: Arrays, signature: Signature) -> Iterator[Arrays]:
     """The rows one by one, each as the model takes it."""
     for position in range(len(next(iter(inputs.values())))):

@@ -5,10 +5,14 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import onnx
 import onnxruntime
 from onnxruntime.quantization import CalibrationMethod, create_calibrator
 from onnxruntime.quantization.calibrate import save_tensors_data
 
+from engines.engine import Arrays
+from engines.onnx_signature import signature_of
+from engines.quantize.answers import as_taken
 from engines.quantize.recipe import Progress
 from engines.quantize.rows import Rows
 
@@ -45,10 +49,11 @@ def write_ranges(
         extra_options=method.options,
         providers=["CPUExecutionProvider"],
     )
+    signature = signature_of(onnx.load(model, load_external_data=False).graph)
     done = 0
     for batch in rows.batches(_BATCH_ROWS):
         with redirect_stdout(None):  # it tells of every batch
-            calibrator.collect_data(_OneBatch(dict(batch.inputs)))
+            calibrator.collect_data(_OneBatch(as_taken(batch.inputs, signature)))
         done += len(next(iter(batch.inputs.values())))
         progress("calibrating", done / rows.count)
     path = folder / "ranges.json"
@@ -60,8 +65,9 @@ def write_ranges(
 class _OneBatch(onnxruntime.quantization.CalibrationDataReader):  # type: ignore[misc]
     """A reader of one batch."""
 
-    def __init__(self, inputs: dict[str, Any]) -> None:
-        self._left: Iterator[dict[str, Any]] = iter([inputs])
+    def __init__(self, inputs: Iterator[Arrays]) -> None:
+        self._left = inputs
 
     def get_next(self) -> dict[str, Any] | None:
-        return next(self._left, None)
+        inputs = next(self._left, None)
+        return None if inputs is None else dict(inputs)

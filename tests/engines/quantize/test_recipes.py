@@ -9,6 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 
+from benchmarks.networks import mlp
 from engines.errors import QuantizeError
 from engines.onnx_file import read_onnx
 from engines.quantize.open_rows import open_rows
@@ -119,3 +120,17 @@ def test_a_recipe_refuses_a_model_without_what_it_quantizes(name: str, told: str
     why_not = OURS[name].refuses(Source(tmp_path / "relu.onnx", read_onnx(tmp_path / "relu.onnx").signature))
     assert why_not is not None
     assert told in why_not
+
+
+@pytest.mark.parametrize("name", ["int8", "int8-entropy", "int8-corrected"])
+def test_a_model_without_batch_axis_is_calibrated_row_by_row(name: str, tmp_path: Path) -> None:
+    model = onnx.load(mlp(tmp_path / "mlp.onnx"))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(model, tmp_path / "fixed.onnx")
+    source = Source(tmp_path / "fixed.onnx", read_onnx(tmp_path / "fixed.onnx").signature)
+    assert source.signature.batch_axis is None
+    np.savez(tmp_path / "rows.npz", x=np.random.default_rng(0).normal(size=(40, 64)).astype(np.float32))
+    made = make(OURS[name], source, open_rows(RowsSpec(str(tmp_path / "rows.npz")), source.signature), tmp_path)
+    assert read_onnx(made.main).signature == source.signature
+    assert made.details["rows"] == 40
