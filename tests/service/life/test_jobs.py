@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +164,18 @@ def test_a_job_whose_server_ended_has_failed_and_can_be_retried(
     with Store.open(store_folder) as store:
         assert {variant.name for variant in store.resolve("digits").variants} == {"fp32", "int8", "int8-symmetric"}
     assert not list((store_folder / "jobs").iterdir())
+
+
+def test_the_process_of_a_job_is_killed_when_its_pipe_closes(publish: Publish, store_folder: Path) -> None:
+    publish("digits", "1.0.0", onnx.load(DIGITS / "digits.onnx"))
+    rows = ("--calibration", str(DIGITS / "calibration.npz"), "--recipe", "int8")
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "app.cli.as_job", "quantize", "digits", *rows, "--store", str(store_folder)],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(ONE_JOB_SECONDS) == -signal.SIGKILL
 
 
 def test_what_cannot_be_made_fails_and_says_why(start_digits: Start) -> None:
