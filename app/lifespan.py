@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
+from pathlib import Path
 
 import structlog
 
@@ -21,10 +22,26 @@ from app.protocols.shared_memory import Regions
 from app.protocols.triton_trace import Traces
 from app.serving.table import Table
 from app.settings import Settings
+from engines.engine import Engine, OpenEngine
+from engines.errors import LoadError
 from engines.onnxruntime_engine import load as open_onnxruntime
+from engines.signature import Signature
 from model_store.store import Store
 
-OPEN_ENGINES = {"onnxruntime": open_onnxruntime}
+
+def open_openvino(path: Path, signature: Signature, *, instances: int, threads: int) -> Engine:
+    """An engine that is an extra: imported by the first variant that needs it. Raises LoadError."""
+    try:
+        from engines.openvino_engine import load
+    except ModuleNotFoundError:
+        raise LoadError(
+            "the variant needs OpenVINO, which is not installed here: install octet-serving[openvino], or "
+            "requirements/openvino.txt"
+        ) from None
+    return load(path, signature, instances=instances, threads=threads)
+
+
+OPEN_ENGINES: dict[str, OpenEngine] = {"onnxruntime": open_onnxruntime, "openvino": open_openvino}
 """Engine name in a variant's manifest -> how such a variant is opened."""
 
 _MOST_HELD_BODIES = 4

@@ -4,12 +4,14 @@ import hashlib
 import json
 import os
 import platform
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 # Instruction sets that decide which kernels run, and so which variant is fast.
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "avx_vnni", "amx_int8", "amx_bf16")
+_ENGINES = ("onnxruntime", "openvino")
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _CPUINFO = Path("/proc/cpuinfo")
 
@@ -22,7 +24,7 @@ def usable_cores() -> int:
 
 
 def describe() -> dict[str, Any]:
-    """What measurements depend on: CPU, its instruction sets, usable cores, engine version."""
+    """What measurements depend on: CPU, its instruction sets, usable cores, the installed engines' versions."""
     fields = _cpu_fields(_read(_CPUINFO))
     flags = fields.get("flags", "").split()
     return {
@@ -30,13 +32,21 @@ def describe() -> dict[str, Any]:
         "flags": [flag for flag in _FLAGS if flag in flags],
         "cores": usable_cores(),
         "system": f"{platform.system()} {platform.machine()}",
-        "onnxruntime": version("onnxruntime"),
+        **_engine_versions(),
     }
 
 
 def fingerprint() -> str:
     """Sixteen hex digits that change with anything in `describe`."""
     return hashlib.sha256(json.dumps(describe(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _engine_versions() -> dict[str, str]:
+    versions = {}
+    for engine in _ENGINES:
+        with suppress(PackageNotFoundError):
+            versions[engine] = version(engine)
+    return versions
 
 
 def _quota(text: str) -> int | None:

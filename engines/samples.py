@@ -23,7 +23,7 @@ def sample_inputs(signature: Signature, rows: int, seed: int) -> Arrays:
     A dynamic dimension that is not the batch gets DYNAMIC_SIZE; an unknown rank is taken for rank 1. Raises
     InputRefused for more than MOST_SAMPLE_BYTES.
     """
-    shapes = {spec: _sample_shape(spec, signature, rows) for spec in signature.inputs}
+    shapes = {spec: sample_shape(spec, signature, rows) for spec in signature.inputs}
     size_bytes = sum(math.prod(shape) * NUMPY_DTYPES[spec.dtype].itemsize for spec, shape in shapes.items())
     if size_bytes > MOST_SAMPLE_BYTES:
         raise InputRefused(f"{rows} made-up rows would take {size_bytes} bytes, at most {MOST_SAMPLE_BYTES} are made")
@@ -31,7 +31,8 @@ def sample_inputs(signature: Signature, rows: int, seed: int) -> Arrays:
     return {spec.name: _sample(spec, shape, random) for spec, shape in shapes.items()}
 
 
-def _sample_shape(spec: TensorSpec, signature: Signature, rows: int) -> tuple[int, ...]:
+def sample_shape(spec: TensorSpec, signature: Signature, rows: int) -> tuple[int, ...]:
+    """The shape of one made-up input; see `sample_inputs`."""
     declared = (-1,) if spec.shape is None else spec.shape
     shape = [DYNAMIC_SIZE if size == -1 else size for size in declared]
     if signature.batch_axis is not None:

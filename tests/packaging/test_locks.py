@@ -11,9 +11,11 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 SERVE = PYPROJECT["project"]["dependencies"]
+EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 WANTED = {
     "serve": SERVE,
-    "dev": [*SERVE, *PYPROJECT["project"]["optional-dependencies"]["dev"]],
+    "dev": [*SERVE, *EXTRAS["dev"], *EXTRAS["openvino"]],
+    "openvino": [*SERVE, *EXTRAS["openvino"]],
     "build": PYPROJECT["build-system"]["requires"],
 }
 LOCKS = sorted(
@@ -63,7 +65,7 @@ def test_every_dependency_of_pyproject_is_pinned_to_a_version_that_fits(lock: st
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_checks_run_on_the_versions_that_serve(python: str) -> None:
-    assert pins("serve", python).items() <= pins("dev", python).items()
+    assert pins("serve", python).items() <= pins("openvino", python).items() <= pins("dev", python).items()
 
 
 @pytest.mark.parametrize("lock", [lock for lock in LOCKS if lock.startswith("clients/")])

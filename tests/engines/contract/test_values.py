@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from engines.errors import InputRefused
 from engines.signature import NUMPY_DTYPES
-from tests.engines.contract.conftest import Open
+from tests.engines.contract.conftest import IN_32_BITS, Open
 from tests.graphs import ONNX_DTYPES, identity, model, node, value
 
 NUMERIC = [name for name in NUMPY_DTYPES if name != "string"]
@@ -23,7 +24,13 @@ def extremes(dtype: str) -> np.ndarray:
 @pytest.mark.parametrize("dtype", NUMERIC)
 def test_every_dtype_comes_back_bit_for_bit(dtype: str, open_engine: Open) -> None:
     sent = extremes(dtype)
-    answer = open_engine(identity(dtype, ["N", 2])).runner().run({"x": sent})["y"]
+    engine = open_engine(identity(dtype, ["N", 2]))
+    runner = engine.runner()
+    if dtype in ("int64", "uint64") and engine.name.split()[0] in IN_32_BITS:
+        with pytest.raises(InputRefused, match="32 bits"):
+            runner.run({"x": sent})
+        sent = extremes("int32" if dtype == "int64" else "uint16").astype(dtype)
+    answer = runner.run({"x": sent})["y"]
     assert answer.dtype == NUMPY_DTYPES[dtype]
     assert answer.shape == (2, 2)
     assert answer.tobytes() == sent.tobytes()
@@ -60,7 +67,7 @@ def test_inputs_and_outputs_go_by_name_whatever_their_dtypes(mate: str, open_eng
     sent = {
         "d": np.array([True, False]),
         "c": np.array(["x", "y"], object) if mate == "string" else np.array([0.5, 2], NUMPY_DTYPES[mate]),
-        "b": np.array([2**53 + 1, -1]),
+        "b": np.array([2**31 - 1, -1]),
         "a": np.array([0.1, 0.2], np.float32),
     }
     answer = open_engine(swapped).runner().run(sent)
