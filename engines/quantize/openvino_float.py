@@ -1,0 +1,52 @@
+"""The FP32 model as OpenVINO runs it, and the same computed in BF16: no data needed."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from engines.errors import QuantizeError
+from engines.machine import describe
+from engines.quantize.recipe import Made, Options, Progress, Source
+from engines.quantize.rows import Rows
+
+_BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVinoFloat:
+    """A recipe; see `engines.quantize.recipe.Recipe`."""
+
+    name: str
+    summary: str
+    precision: str
+    """`f32` or `bf16`; the file says so in its rt_info, where `engines.openvino_engine` looks."""
+    engine: str = "openvino"
+    needs: tuple[str, ...] = ("openvino",)
+    calibrates: bool = False
+    is_candidate: bool = False
+
+    def refuses(self, source: Source) -> str | None:
+        if self.precision == "bf16" and not _BF16_FLAGS & set(describe()["flags"]):
+            return "this processor has no BF16 instructions"
+        return None
+
+    def make(self, source: Source, rows: Rows | None, folder: Path, options: Options, progress: Progress) -> Made:
+        import openvino
+
+        from engines.openvino_engine import PRECISION
+
+        progress("converting", 0.0)
+        try:
+            model = openvino.Core().read_model(source.path)
+            model.set_rt_info(self.precision, PRECISION)
+            openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
+        except RuntimeError as error:
+            raise QuantizeError(f"{self.name}: OpenVINO cannot read this model: {error}") from error
+        details = {"method": "convert", "precision": self.precision, "openvino": version("openvino")}
+        return Made(folder / "model.xml", {"model.bin": folder / "model.bin"}, details)
+
+
+OPENVINO_FLOAT = (
+    OpenVinoFloat("fp32-openvino", "OpenVINO in FP32", "f32"),
+    OpenVinoFloat("bf16-openvino", "OpenVINO, computed in BF16: no calibration", "bf16"),
+)
