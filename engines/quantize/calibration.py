@@ -12,6 +12,7 @@ from onnxruntime.quantization.calibrate import save_tensors_data
 
 from engines.engine import Arrays
 from engines.onnx_signature import signature_of
+from engines.quantize.activations import refused_rows
 from engines.quantize.answers import as_taken
 from engines.quantize.recipe import Progress
 from engines.quantize.rows import Rows
@@ -52,7 +53,7 @@ def write_ranges(
     signature = signature_of(onnx.load(model, load_external_data=False).graph)
     done = 0
     for batch in rows.batches(_BATCH_ROWS):
-        with redirect_stdout(None):  # it tells of every batch
+        with redirect_stdout(None), refused_rows():  # it tells of every batch
             calibrator.collect_data(_OneBatch(as_taken(batch.inputs, signature)))
         done += len(next(iter(batch.inputs.values())))
         progress("calibrating", done / rows.count)

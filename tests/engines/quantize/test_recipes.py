@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from benchmarks.networks import mlp
+from benchmarks.networks import Network, mlp
 from engines.errors import QuantizeError
 from engines.onnx_file import read_onnx
 from engines.quantize.open_rows import open_rows
@@ -120,6 +120,20 @@ def test_a_recipe_refuses_a_model_without_what_it_quantizes(name: str, told: str
     why_not = OURS[name].refuses(Source(tmp_path / "relu.onnx", read_onnx(tmp_path / "relu.onnx").signature))
     assert why_not is not None
     assert told in why_not
+
+
+@pytest.mark.parametrize("name", ["int8", "int8-corrected"])
+def test_rows_that_the_model_cannot_run_are_refused(name: str, tmp_path: Path) -> None:
+    net = Network(0)
+    net.dense(net.add("Gather", net.normal(10, 8, fan_in=1), "ids"), 8, 4)
+    net.add("Identity", net.nodes[-1].output[0], output="y")
+    takes = onnx.helper.make_tensor_value_info("ids", onnx.TensorProto.INT64, ["N"])
+    gives = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["N", 4])
+    path = net.save(tmp_path / "words.onnx", takes, gives)
+    source = Source(path, read_onnx(path).signature)
+    np.savez(tmp_path / "rows.npz", ids=np.array([1, 2, 99]))
+    with pytest.raises(QuantizeError, match=r"does not run on the calibration rows.*out of data bounds"):
+        make(OURS[name], source, open_rows(RowsSpec(str(tmp_path / "rows.npz")), source.signature), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["int8", "int8-entropy", "int8-corrected"])
