@@ -50,6 +50,17 @@ def symmetric(largest: Array) -> Array:
     return np.where(scale > 0, scale, 1).astype(scale.dtype)
 
 
+def middle(grid: Grid) -> int:
+    """The zero point of a symmetric, unsigned grid."""
+    return (grid.most + 1) // 2
+
+
+def block_scales(blocks: Array, grid: Grid) -> Array:
+    """One for each line, [lines, 1], with `middle` as zero point: what is furthest from 0 becomes the grid's least."""
+    furthest = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=1, keepdims=True), axis=1)
+    return np.where(furthest == 0, 1, -furthest / middle(grid)).astype(np.float32)
+
+
 def predicted_sqnr_db(signal: float, non_zero: int, scale: float) -> float:
     """Of the uniform model: each value is off by scale x U[-1/2, 1/2], of variance scale^2 / 12; zeros are exact.
 

@@ -13,10 +13,11 @@ import onnx
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from engines.engine import Array
-from engines.quantize.arithmetic import Grid, dequantize, quantize
+from engines.quantize.arithmetic import Grid, block_scales, dequantize, middle, quantize
+from engines.quantize.gptq import compensate, second_moments
 from engines.quantize.onnxruntime_prepare import prepare
 from engines.quantize.onnxruntime_write import write_quantized
-from engines.quantize.recipe import Made, Options, Progress, Source
+from engines.quantize.recipe import Made, Options, Progress, Source, calibration_rows
 from engines.quantize.rows import Rows
 from engines.quantize.weights import drop_unused, weighted
 
@@ -35,11 +36,9 @@ Fit = Callable[[Array, Grid], Blocks]
 
 
 def round_to_nearest(blocks: Array, grid: Grid) -> Blocks:
-    """The value that is furthest from 0 becomes the grid's least, so all of the grid is used."""
-    middle = (grid.most + 1) // 2
-    furthest = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=1, keepdims=True), axis=1)
-    scales = np.where(furthest == 0, 1, -furthest / middle).astype(np.float32)
-    return Blocks(quantize(blocks, scales, middle, grid), scales, None)
+    """Each weight by itself."""
+    scales = block_scales(blocks, grid)
+    return Blocks(quantize(blocks, scales, middle(grid), grid), scales, None)
 
 
 def half_quadratic(blocks: Array, grid: Grid) -> Blocks:
@@ -75,10 +74,15 @@ class WeightOnly:
     bits: int
     block: int
     fit: Fit = round_to_nearest
+    compensates: bool = False
+    """Whether GPTQ fits them instead; that needs rows."""
     is_candidate: bool = False
     engine: str = "onnxruntime"
     needs: tuple[str, ...] = ()
-    calibrates: bool = False
+
+    @property
+    def calibrates(self) -> bool:
+        return self.compensates
 
     def refuses(self, source: Source) -> str | None:
         if weighted(onnx.load(source.path, load_external_data=False), {"MatMul"}):
@@ -91,9 +95,13 @@ class WeightOnly:
         def write(path: Path) -> None:
             model = onnx.load(prepared.path)
             nodes = [node for node in weighted(model, {"MatMul"}) if node.name not in prepared.excluded]
+            taken = sorted({node.input[0] for node in nodes})
+            moments = (
+                second_moments(prepared.path, taken, calibration_rows(self.name, rows)) if self.compensates else {}
+            )
             for done, node in enumerate(nodes):
                 progress("quantizing", done / len(nodes))
-                self._replace(model, node)
+                self._replace(model, node, moments.get(node.input[0]))
             drop_unused(model)
             model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
             onnx.save(model, path)
@@ -103,20 +111,21 @@ class WeightOnly:
             details={
                 "method": "weight-only",
                 "weights": f"{self.bits} bits, a scale for each block of {self.block}",
-                "fit": self.fit.__name__.replace("_", " "),
+                "fit": "GPTQ" if self.compensates else self.fit.__name__.replace("_", " "),
                 "excluded": list(options.exclude),
             },
         )
 
-    def _replace(self, model: ModelProto, node: NodeProto) -> None:
+    def _replace(self, model: ModelProto, node: NodeProto, moments: Array | None) -> None:
         """Make the MatMul a MatMulNBits, if its weights are a matrix."""
         held = {tensor.name: tensor for tensor in model.graph.initializer}
         weights = numpy_helper.to_array(held[node.input[1]])
         if weights.ndim != 2:
             return
         inputs, outputs = weights.shape
+        grid = Grid(0, 2**self.bits - 1)
         blocks = _blocks(weights, self.block)
-        found = self.fit(blocks, Grid(0, 2**self.bits - 1))
+        found = self.fit(blocks, grid) if moments is None else _compensated(weights, moments, self.block, grid)
         packed = _packed(found.quantized, self.bits).reshape(outputs, -1, self.block * self.bits // 8)
         parts = {"quantized": packed, "scales": found.scales.ravel()}
         if found.zeros is not None:
@@ -137,6 +146,11 @@ class WeightOnly:
         )
 
 
+def _compensated(weights: Array, moments: Array, block: int, grid: Grid) -> Blocks:
+    quantized, scales = compensate(weights, moments, block, grid)
+    return Blocks(_blocks(quantized, block), scales.T.reshape(-1, 1), None)
+
+
 def _blocks(weights: Array, size: int) -> Array:
     """[inputs, outputs] -> [outputs x blocks, size]; the last block of an output is filled up with zeros."""
     padded = np.pad(weights.T, ((0, 0), (0, -weights.shape[0] % size)))
@@ -153,4 +167,7 @@ WEIGHT_ONLY = (
     WeightOnly("int8-weight", "weights in 8 bits by blocks of 128, the rest float", bits=8, block=128),
     WeightOnly("int4-weight", "weights in 4 bits by blocks of 32, rounded to nearest", bits=4, block=32),
     WeightOnly("int4-weight-hqq", "weights in 4 bits by blocks of 32, zero points fitted (HQQ)", 4, 32, half_quadratic),
+    WeightOnly(
+        "int4-weight-gptq", "weights in 4 bits by blocks of 32, errors made up for (GPTQ)", 4, 32, compensates=True
+    ),
 )

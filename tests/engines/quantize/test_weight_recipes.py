@@ -29,6 +29,7 @@ LEAST_DB = {  # name -> signal-to-noise that it keeps, and the most bytes as a s
     "int8-weight": (32, 0.60),
     "int4-weight": (15, 0.42),
     "int4-weight-hqq": (17, 0.42),
+    "int4-weight-gptq": (17, 0.42),
     "fp16": (60, 0.52),
 }
 
@@ -123,7 +124,7 @@ def test_an_excluded_product_stays_float(source: Source, rows: Rows, tmp_path: P
 
 
 def test_blocks_need_a_product_with_constant_weights(digits: Source) -> None:
-    for name in ("int8-weight", "int4-weight", "int4-weight-hqq"):
+    for name in ("int8-weight", "int4-weight", "int4-weight-hqq", "int4-weight-gptq"):
         assert RECIPE[name].refuses(digits) == (
             "the model has no MatMul with constant FP32 weights, and only those can be held in blocks"
         )
