@@ -22,6 +22,7 @@ from app.logs import Levels
 from app.metrics import Key, Loaded, Metrics
 from app.settings import ModelSettings, Settings, names
 from engines.errors import EngineError
+from engines.quantize.recipes import RECIPES
 from model_store.errors import StoreError
 from model_store.store import Store
 
@@ -172,6 +173,17 @@ def _labels(family: Metric) -> str:
     return ", ".join(f"`{label}`" for label in found)
 
 
+# ---- recipes
+
+
+def recipes() -> Iterator[str]:
+    """Every recipe, in the order in which they are tried."""
+    rows = (
+        (f"`{recipe.name}`", recipe.engine, "yes" if recipe.is_candidate else "", recipe.summary) for recipe in RECIPES
+    )
+    return table(("recipe", "engine", "tried by itself", "what it does"), rows)
+
+
 # ---- the command line
 
 
@@ -197,6 +209,7 @@ PARTS = {
     "model-settings": model_settings,
     "paths": paths,
     "process-metrics": process_metrics,
+    "recipes": recipes,
     "service-settings": service_settings,
 }
 """Name between the markers -> its lines."""
