@@ -39,6 +39,7 @@ class Corrected:
     is_candidate: bool = False
     engine: str = "onnxruntime"
     needs: tuple[str, ...] = ()
+    tool: str | None = None
     calibrates: bool = True
 
     def refuses(self, source: Source) -> str | None:

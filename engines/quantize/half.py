@@ -24,6 +24,7 @@ class Half:
     is_candidate: bool = False
     engine: str = "onnxruntime"
     needs: tuple[str, ...] = ()
+    tool: str | None = None
     calibrates: bool = False
 
     def refuses(self, source: Source) -> str | None:

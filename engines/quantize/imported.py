@@ -21,6 +21,7 @@ class Imported:
     path: Path
     summary: str = "quantized elsewhere"
     needs: tuple[str, ...] = ()
+    tool: str | None = None
     calibrates: bool = False
     is_candidate: bool = False
 

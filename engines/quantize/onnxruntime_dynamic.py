@@ -31,6 +31,7 @@ class Dynamic:
     is_candidate: bool = False
     engine: str = "onnxruntime"
     needs: tuple[str, ...] = ()
+    tool: str | None = None
 
     @property
     def calibrates(self) -> bool:

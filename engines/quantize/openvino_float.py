@@ -22,6 +22,7 @@ class OpenVinoFloat:
     """`f32` or `bf16`; the file says so in its rt_info, where `engines.openvino_engine` looks."""
     engine: str = "openvino"
     needs: tuple[str, ...] = ("openvino",)
+    tool: str | None = None
     calibrates: bool = False
     is_candidate: bool = False
 

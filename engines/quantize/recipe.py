@@ -1,7 +1,7 @@
 """How a variant is made from the source: one protocol, a file a recipe.
 
-A recipe is data and one function, and runs in a process of its own (`apart.py`): it may crash, need much memory, or
-libraries that clash with those of serving.
+A recipe is data and one function. Where it needs libraries that clash with those of serving, it names the environment
+that has them, and is made there by a process of its own (`tools.py`).
 """
 
 from collections.abc import Callable, Mapping
@@ -23,6 +23,10 @@ class Source:
 
     path: Path
     signature: Signature
+    network: str | None = None
+    """`module:function` that gives the PyTorch module (eval mode, these weights), for recipes that start from there."""
+    fine_tune: str | None = None
+    """`module:function` that trains a module it is given, in place, for recipes that train."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,12 @@ class Recipe(Protocol):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Modules beyond those of serving, that must be importable."""
+        """Modules beyond those of serving, that must be importable where it is made."""
+        ...
+
+    @property
+    def tool(self) -> str | None:
+        """The environment of its own in which it is made (`make tools` sets it up), or None: in this one."""
         ...
 
     @property

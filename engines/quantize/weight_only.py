@@ -79,6 +79,7 @@ class WeightOnly:
     is_candidate: bool = False
     engine: str = "onnxruntime"
     needs: tuple[str, ...] = ()
+    tool: str | None = None
 
     @property
     def calibrates(self) -> bool:
