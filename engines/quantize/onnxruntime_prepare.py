@@ -12,6 +12,7 @@ from onnx import ModelProto, NodeProto
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from engines.errors import QuantizeError
+from engines.quantize.spatial_mean import pool_spatial_means
 
 PREPARED = "prepared.onnx"
 """The name of the file that `prepare` writes into its folder."""
@@ -37,6 +38,7 @@ def prepare(source: Path, folder: Path, exclude: tuple[str, ...]) -> Prepared:
     model = onnx.load(path)
     for node in model.graph.node:
         node.name = _name(node)
+    pool_spatial_means(model)
     onnx.save(model, path)
     return Prepared(path, excluded_nodes(onnx.load(source, load_external_data=False), model, exclude))
 

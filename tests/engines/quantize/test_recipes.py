@@ -71,8 +71,8 @@ def test_a_variant_of_digits_keeps_signature_and_accuracy(
 def test_asymmetric_static_fuses_every_convolution_and_activation(digits: Source, rows: Rows, tmp_path: Path) -> None:
     made = make(OURS["int8"], digits, rows, tmp_path)
     found = operators(made.main, tmp_path)
-    assert (found["QLinearConv"], found["QGemm"]) == (5, 1)
-    assert not {"Conv", "Relu", "Gemm"} & set(found)
+    assert (found["QLinearConv"], found["QLinearGlobalAveragePool"], found["QGemm"]) == (5, 1, 1)
+    assert not {"Conv", "Relu", "Gemm", "ReduceMean", "DequantizeLinear"} & set(found)
 
 
 def test_dynamic_leaves_convolutions_alone(digits: Source, tmp_path: Path) -> None:
