@@ -4,13 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import ModelProto
 
+from benchmarks.networks import encoder
 from engines.engine import Engine
 from engines.errors import InputRefused, LoadError
 from engines.onnx_file import read_onnx
-from engines.onnxruntime_engine import load
+from engines.onnxruntime_engine import SLOWER_FUSIONS, load
 from tests.graphs import gather, identity, model, node, value
 
 
@@ -27,6 +29,23 @@ def test_text_beside_bfloat16_is_refused_at_loading(tmp_path: Path) -> None:
     )
     with pytest.raises(LoadError, match=r"no text .* bfloat16 .* Cast"):
         opened(both, tmp_path / "m.onnx")
+
+
+def test_the_slower_fusions_are_known_to_this_onnx_runtime_by_these_names(tmp_path: Path) -> None:
+    """It says nothing of a name that it does not know."""
+    encoder(tmp_path / "encoder.onnx")
+    found = {}
+    for left_out in ([], SLOWER_FUSIONS):
+        options = onnxruntime.SessionOptions()
+        options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+        options.log_severity_level = 4
+        onnxruntime.InferenceSession(
+            tmp_path / "encoder.onnx", options, providers=["CPUExecutionProvider"], disabled_optimizers=left_out
+        )
+        found[len(left_out)] = {one.op_type for one in onnx.load(tmp_path / "optimized.onnx").graph.node}
+    fused = {"SkipLayerNormalization", "BiasGelu"}
+    assert fused <= found[0]
+    assert not fused & found[2]
 
 
 def test_a_refusal_names_the_node_and_no_place_in_a_source_file(tmp_path: Path) -> None:
