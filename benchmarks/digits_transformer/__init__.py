@@ -1,0 +1,1 @@
+"""A small transformer that reads digits, trained for the table of what quantizing costs."""
