@@ -6,7 +6,6 @@ source from the store -> for each recipe: make -> measure -> gate -> store with 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -17,6 +16,7 @@ from app.serving.variants import Speedup
 from engines.engine import OpenEngine
 from engines.errors import EngineError, QuantizeError
 from engines.machine import usable_cores
+from engines.quantize import tools
 from engines.quantize.answers import Answering
 from engines.quantize.gate import Limits
 from engines.quantize.golden import write_golden
@@ -91,10 +91,8 @@ class Quantizing:
                 yield Tried(recipe.name, None, str(error))
 
     def _try(self, recipe: Recipe, progress: Progress) -> Tried:
-        missing = [module for module in recipe.needs if find_spec(module) is None]
-        if missing:
-            return Tried(recipe.name, None, f"skipped: it needs {', '.join(missing)}, which is not installed here")
-        if (why_not := recipe.refuses(self._source)) is not None:
+        why_not = tools.missing(recipe) or recipe.refuses(self._source)
+        if why_not is not None:
             return Tried(recipe.name, None, f"skipped: {why_not}")
         with TemporaryDirectory(prefix="octet-quantize-") as folder:
             return self._make_and_measure(recipe, Path(folder), progress)
@@ -121,7 +119,11 @@ class Quantizing:
 
         started = perf_counter()
         rows = self._calibration if recipe.calibrates else None
-        made = recipe.make(self._source, rows, folder, options, told)
+        if recipe.tool is None:
+            made = recipe.make(self._source, rows, folder, options, told)
+        else:
+            spec = self._wish.calibration if recipe.calibrates else None
+            made = tools.make(recipe, self._source, spec, folder, options, told)
         return made, self._measured(recipe, rows, made, perf_counter() - started, told)
 
     def _measured(
