@@ -10,6 +10,7 @@ import onnx
 from onnx import ModelProto, NodeProto, numpy_helper
 
 from engines.engine import Array
+from engines.quantize.weights import held_constants
 
 # What computes with weights: the layers of a network.
 _LAYERS = {"Conv", "ConvTranspose", "MatMul", "Gemm", "Gather", "Attention", "LSTM", "GRU"}
@@ -18,18 +19,10 @@ _MOVES = {
     *("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Cast", "Dropout", "Expand", "Tile"),
     *("MaxPool", "Concat", "Split", "Slice", "Pad", "DequantizeLinear"),
 }
-_ACTIVATIONS = {
-    "Relu",
-    "Clip",
-    "LeakyRelu",
-    "PRelu",
-    "Sigmoid",
-    "HardSigmoid",
-    "HardSwish",
-    "Tanh",
-    "Elu",
-    "Gelu",
-    "Erf",
+# What a layer's output goes through first: the layer is still what is to be mended.
+_BEHIND_LAYERS = {
+    *("Relu", "Clip", "LeakyRelu", "PRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Elu", "Gelu", "Erf"),
+    *("BatchNormalization", "QuantizeLinear", "DequantizeLinear"),
 }
 
 
@@ -69,15 +62,44 @@ class Graph:
         self.model: ModelProto = onnx.load(path, load_external_data=False)
         self.folder = path.parent
         self.producers: dict[str, NodeProto] = {name: node for node in self.model.graph.node for name in node.output}
-        self._held = {tensor.name: tensor for tensor in self.model.graph.initializer}
+        self._takers: dict[str, NodeProto] = {name: node for node in self.model.graph.node for name in node.input}
+        self._held = held_constants(self.model)
 
     def constant(self, name: str) -> Array | None:
-        """The value of an initializer; None for what is computed."""
+        """Its value; None for what is computed."""
         tensor = self._held.get(name)
         return None if tensor is None else np.asarray(numpy_helper.to_array(tensor, str(self.folder)))
 
+    def is_float(self, name: str) -> bool:
+        """Whether it is a constant in FP32."""
+        return name in self._held and self._held[name].data_type == onnx.TensorProto.FLOAT
+
+    def is_dequantized(self, name: str) -> bool:
+        """Whether a DequantizeLinear makes it."""
+        return name in self.producers and self.producers[name].op_type == "DequantizeLinear"
+
+    def layer(self, tensor: str) -> NodeProto:
+        """The node that makes a tensor, or the one before it of which it is the bias, activation or rounding."""
+        node = self.producers[tensor]
+        while (before := self.producers.get(self._before(node) or "")) is not None:
+            node = before
+        return node
+
+    def biased(self, name: str) -> str:
+        """The sum of a tensor and a constant bias, where that follows; else the tensor."""
+        taker = self._takers.get(name)
+        return taker.output[0] if taker is not None and taker.op_type == "Add" and self._before(taker) == name else name
+
+    def _before(self, node: NodeProto) -> str | None:
+        if node.op_type in _BEHIND_LAYERS:
+            return str(node.input[0])
+        computed = [name for name in node.input if name not in self._held]
+        if node.op_type != "Add" or len(computed) != 1 or computed[0] not in self.producers:
+            return None
+        return str(computed[0]) if self.producers[computed[0]].op_type in _LAYERS else None
+
     def constants(self, node: NodeProto) -> list[bytes]:
-        """The bytes of every initializer that a node takes."""
+        """The bytes of every constant that a node takes."""
         return [value.tobytes() for value in map(self.constant, node.input) if value is not None]
 
 
@@ -86,11 +108,12 @@ def taps(source: Graph, variant: Graph) -> tuple[Tap, ...]:
     pairs = _pairs(source, variant)
     return tuple(
         Tap(
-            *_layer(source, tensor),
+            (layer := source.layer(tensor)).name or layer.output[0],
+            layer.op_type,
             tensor,
             found,
             _quantizer(variant, found),
-            _has_per_tensor_weights(variant, source, tensor),
+            _has_per_tensor_weights(variant, found),
             tuple(_nearest(source, tensor, pairs)),
         )
         for tensor, found in pairs.items()
@@ -108,28 +131,31 @@ def _pairs(source: Graph, variant: Graph) -> dict[str, str]:
         if names and source.producers[names[0]].op_type not in _MOVES and not _is_rescaled(names[0], source, variant):
             pairs[names[0]] = node.output[0]
     for name, made in source.producers.items():
-        if made.op_type in _LAYERS and name not in pairs and _is_changed(made, variant.producers.get(name)):
-            pairs[name] = name
+        if made.op_type not in _LAYERS:
+            continue
+        tensor = name if name in variant.producers else source.biased(name)  # a bias may be fused into its layer
+        if tensor not in pairs and tensor in variant.producers and _is_changed(made, variant.layer(tensor), variant):
+            pairs[tensor] = tensor
     return pairs
 
 
-def _is_changed(before: NodeProto, after: NodeProto | None) -> bool:
-    return after is not None and (before.op_type != after.op_type or list(before.input) != list(after.input))
+def _is_changed(before: NodeProto, after: NodeProto, variant: Graph) -> bool:
+    """Whether a layer is computed otherwise than in FP32."""
+    if before.op_type == after.op_type and list(before.input) == list(after.input):
+        return False
+    takes_rounded = any(variant.is_dequantized(name) for name in after.input)
+    return takes_rounded or after.op_type not in _LAYERS or not any(map(variant.is_float, after.input))
 
 
 def _is_rescaled(name: str, source: Graph, variant: Graph) -> bool:
-    """A LayerNormalization that SmoothQuant was folded into gives other values, on purpose."""
-    before, after = source.producers[name], variant.producers.get(name)
-    if after is None or before.op_type != "LayerNormalization":
+    """A normalization that SmoothQuant was folded into gives other values, on purpose."""
+    before, after = source.producers.get(name), variant.producers.get(name)
+    if before is None or after is None:
         return False
-    return source.constants(before) != variant.constants(after)
-
-
-def _layer(source: Graph, tensor: str) -> tuple[str, str]:
-    node = source.producers[tensor]
-    while node.op_type in _ACTIVATIONS | {"BatchNormalization"} and node.input[0] in source.producers:
-        node = source.producers[node.input[0]]
-    return node.name or node.output[0], node.op_type
+    expected, found = source.constants(before), variant.constants(after)
+    if before.op_type == "Add" and expected:
+        return any(_is_rescaled(taken, source, variant) for taken in before.input)
+    return before.op_type in ("LayerNormalization", "Mul") and found not in ([], expected)
 
 
 def _quantizer(variant: Graph, tensor: str) -> Quantizer | None:
@@ -144,13 +170,12 @@ def _quantizer(variant: Graph, tensor: str) -> Quantizer | None:
     return Quantizer(float(scale.item()), int(zero.item()), int(bounds.min), int(bounds.max))
 
 
-def _has_per_tensor_weights(variant: Graph, source: Graph, tensor: str) -> bool:
-    name, _ = _layer(source, tensor)
-    node = next((node for node in variant.model.graph.node if node.name == name), None)
-    weights = variant.producers.get(node.input[1]) if node is not None and len(node.input) > 1 else None
-    if weights is None or weights.op_type != "DequantizeLinear" or weights.input[0] in variant.producers:
+def _has_per_tensor_weights(variant: Graph, tensor: str) -> bool:
+    layer = variant.layer(tensor)
+    if len(layer.input) < 2 or not variant.is_dequantized(layer.input[1]):
         return False
-    scale = variant.constant(weights.input[1])
+    weights = variant.producers[layer.input[1]]
+    scale = None if weights.input[0] in variant.producers else variant.constant(weights.input[1])
     return scale is not None and scale.size == 1
 
 

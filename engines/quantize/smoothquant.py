@@ -1,10 +1,12 @@
 """SmoothQuant: what is hard to quantize in a transformer's activations moves into the weights that they meet.
 
-A few channels behind a LayerNormalization are far larger than the others and take the range of all. Each channel is
-divided by a factor, and the rows of the weights are multiplied by it: in FP32 the model computes what it did before.
+A few channels behind a normalization are far larger than the others and take the range of all. Each channel is divided
+by a factor, and the rows of the weights are multiplied by it: in FP32 the model computes what it did before.
 Source: Xiao et al., arXiv 2211.10438.
 """
 
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,27 +18,43 @@ from engines.engine import Array
 from engines.onnx_walk import nodes_of
 from engines.quantize.activations import activations
 from engines.quantize.rows import Rows
-from engines.quantize.weights import drop_unused, weighted
+from engines.quantize.weights import add_constant, drop_unused, held_constants, products, unfuse
 
-NOTHING_TO_SMOOTH = "the model has no LayerNormalization in front of a MatMul with constant FP32 weights"
+NOTHING_TO_SMOOTH = "the model has no normalization in front of a MatMul or Gemm with constant FP32 weights"
 _STRENGTH = 0.7  # 0 leaves the activations as they are, 1 evens them out
 
 
+class Vector(NamedTuple):
+    """A constant with a value for each channel, and where it is taken."""
+
+    node: NodeProto
+    position: int
+
+    @property
+    def name(self) -> str:
+        """The constant's."""
+        return str(self.node.input[self.position])
+
+
 class Place(NamedTuple):
-    """A LayerNormalization and the products with constant weights that take what it makes."""
+    """A normalized tensor and the products with constant weights that take it."""
 
     norm: NodeProto
+    """The last node of the normalization."""
+    vectors: list[Vector]
+    """By what it multiplies and what it adds, for each channel: what makes the tensor is linear in them."""
     products: list[NodeProto]
     feeds_others: bool
     """Whether anything else takes it too, as the residual does in BERT."""
 
 
 def smooth(path: Path, rows: Rows) -> int:
-    """Rewrite the file, which holds all of its weights; gives the number of normalisations that were smoothed."""
+    """Rewrite the file, which holds all of its weights; gives the number of normalizations that were smoothed."""
     model = onnx.load(path)
+    unfuse(model, [node for place in places(model) for node in place.products])
     found = places(model)
     largest = _largest(path, [place.norm.output[0] for place in found], rows)
-    held = {tensor.name: tensor for tensor in model.graph.initializer}
+    held = held_constants(model)
     for place in found:
         _smooth(model, held, place, largest[place.norm.output[0]])
     drop_unused(model)
@@ -46,13 +64,13 @@ def smooth(path: Path, rows: Rows) -> int:
 
 def places(model: ModelProto) -> list[Place]:
     """All that can be smoothed, in the order of the graph."""
-    held = {tensor.name: tensor for tensor in model.graph.initializer}
-    products = [node for node in weighted(model, {"MatMul"}) if _is_matrix(held, node.input[1])]
+    held, uses, multiplying = held_constants(model), _uses(model), products(model)
+    makers = {name: node for node in model.graph.node for name in node.output}
     return [
-        Place(norm, own, feeds_others=_uses(model, norm.output[0]) != len(own))
+        Place(norm, vectors, own, feeds_others=uses[norm.output[0]] != len(own))
         for norm in model.graph.node
-        if norm.op_type == "LayerNormalization" and _is_by_channel(held, norm)
-        if (own := [node for node in products if node.input[0] == norm.output[0]])
+        if (own := [node for node in multiplying if node.input[0] == norm.output[0]])
+        if (vectors := _vectors(norm, held, makers, uses))
     ]
 
 
@@ -64,25 +82,45 @@ def factors(largest: Array, weights: list[Array]) -> Array:
     return np.asarray(np.where(usable, powers, 1), np.float32)
 
 
-def _smooth(model: ModelProto, held: dict[str, TensorProto], place: Place, largest: Array) -> None:
+def _vectors(
+    norm: NodeProto, held: Mapping[str, TensorProto], makers: Mapping[str, NodeProto], uses: Counter[str]
+) -> list[Vector]:
+    """Of a LayerNormalization, or of the Mul, and Add after it, in which one that is written out ends; else none."""
+    own = [Vector(norm, place) for place, name in enumerate(norm.input) if name in held and _is_vector(held[name])]
+    if norm.op_type == "LayerNormalization":
+        return own if len(own) == len([name for name in norm.input if name]) - 1 else []
+    if norm.op_type == "Mul":
+        return own if len(own) == 1 else []
+    if norm.op_type != "Add" or len(own) != 1:
+        return []
+    before = norm.input[1 - own[0].position]
+    scaled = _vectors(makers[before], held, makers, uses) if before in makers and uses[before] == 1 else []
+    return [*own, *scaled] if scaled and scaled[0].node.op_type == "Mul" else []
+
+
+def _is_vector(tensor: TensorProto) -> bool:
+    return len(tensor.dims) == 1 and tensor.dims[0] > 1
+
+
+def _smooth(model: ModelProto, held: Mapping[str, TensorProto], place: Place, largest: Array) -> None:
     """Every changed constant is a new one: exporters let nodes share them."""
     by = factors(largest, [numpy_helper.to_array(held[node.input[1]]) for node in place.products])
     for node in place.products:
         weights = numpy_helper.to_array(held[node.input[1]])
-        node.input[1] = _add(model, weights * by[:, np.newaxis], f"{node.name}_smoothed")
+        node.input[1] = add_constant(model, weights * by[:, np.newaxis], f"{node.name}_smoothed")
     if place.feeds_others:
         _divide_before(model, place, by)
         return
-    for position, name in enumerate(place.norm.input):
-        if position > 0 and name:
-            values = numpy_helper.to_array(held[name]) / by
-            place.norm.input[position] = _add(model, values, f"{place.norm.name}_smoothed_{position}")
+    for vector in place.vectors:
+        values = numpy_helper.to_array(held[vector.name]) / by
+        name = f"{vector.node.name}_smoothed_{vector.position}"
+        vector.node.input[vector.position] = add_constant(model, values, name)
 
 
 def _divide_before(model: ModelProto, place: Place, by: Array) -> None:
     made = place.norm.output[0]
     divided = f"{place.norm.name}_smoothed"
-    divisor = _add(model, 1 / by, f"{divided}_by")
+    divisor = add_constant(model, 1 / by, f"{divided}_by")
     for node in place.products:
         node.input[0] = divided
     position = [node.output[0] for node in model.graph.node].index(made)
@@ -99,19 +137,5 @@ def _largest(path: Path, tensors: list[str], rows: Rows) -> dict[str, Array]:
     return largest
 
 
-def _add(model: ModelProto, values: Array, name: str) -> str:
-    model.graph.initializer.append(numpy_helper.from_array(np.asarray(values, np.float32), name))
-    return name
-
-
-def _uses(model: ModelProto, tensor: str) -> int:
-    taken = [name for node in nodes_of(model) for name in node.input] + [value.name for value in model.graph.output]
-    return taken.count(tensor)
-
-
-def _is_matrix(held: dict[str, TensorProto], name: str) -> bool:
-    return name in held and len(held[name].dims) == 2
-
-
-def _is_by_channel(held: dict[str, TensorProto], norm: NodeProto) -> bool:
-    return all(name in held and len(held[name].dims) == 1 for name in list(norm.input)[1:] if name)
+def _uses(model: ModelProto) -> Counter[str]:
+    return Counter([name for node in nodes_of(model) for name in node.input] + [out.name for out in model.graph.output])

@@ -15,11 +15,11 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 from engines.engine import Array
 from engines.quantize.arithmetic import Grid, block_scales, dequantize, middle, quantize
 from engines.quantize.gptq import compensate, second_moments
-from engines.quantize.onnxruntime_prepare import prepare
+from engines.quantize.onnxruntime_prepare import Prepared, prepare
 from engines.quantize.onnxruntime_write import write_quantized
 from engines.quantize.recipe import Made, Options, Progress, Source, calibration_rows
 from engines.quantize.rows import Rows
-from engines.quantize.weights import drop_unused, weighted
+from engines.quantize.weights import add_constant, drop_unused, held_constants, products, unfuse
 
 _INT8_ARITHMETIC = 4  # MatMulNBits' accuracy_level
 
@@ -86,29 +86,15 @@ class WeightOnly:
         return self.compensates
 
     def refuses(self, source: Source) -> str | None:
-        if weighted(onnx.load(source.path, load_external_data=False), {"MatMul"}):
+        if products(onnx.load(source.path, load_external_data=False)):
             return None
-        return "the model has no MatMul with constant FP32 weights, and only those can be held in blocks"
+        return "the model has no MatMul or Gemm with constant FP32 weights, and only those can be held in blocks"
 
     def make(self, source: Source, rows: Rows | None, folder: Path, options: Options, progress: Progress) -> Made:
         prepared = prepare(source.path, folder, options.exclude)
-
-        def write(path: Path) -> None:
-            model = onnx.load(prepared.path)
-            nodes = [node for node in weighted(model, {"MatMul"}) if node.name not in prepared.excluded]
-            taken = sorted({node.input[0] for node in nodes})
-            moments = (
-                second_moments(prepared.path, taken, calibration_rows(self.name, rows)) if self.compensates else {}
-            )
-            for done, node in enumerate(nodes):
-                progress("quantizing", done / len(nodes))
-                self._replace(model, node, moments.get(node.input[0]))
-            drop_unused(model)
-            model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
-            onnx.save(model, path)
-
+        rows = calibration_rows(self.name, rows) if self.compensates else None
         return Made(
-            write_quantized(self.name, folder, write),
+            write_quantized(self.name, folder, lambda path: self._write(prepared, rows, path, progress)),
             details={
                 "method": "weight-only",
                 "weights": f"{self.bits} bits, a scale for each block of {self.block}",
@@ -117,34 +103,55 @@ class WeightOnly:
             },
         )
 
-    def _replace(self, model: ModelProto, node: NodeProto, moments: Array | None) -> None:
-        """Make the MatMul a MatMulNBits, if its weights are a matrix."""
-        held = {tensor.name: tensor for tensor in model.graph.initializer}
-        weights = numpy_helper.to_array(held[node.input[1]])
-        if weights.ndim != 2:
-            return
-        inputs, outputs = weights.shape
+    def _write(self, prepared: Prepared, rows: Rows | None, path: Path, progress: Progress) -> None:
+        """Each product becomes a MatMulNBits; those that share weights go on to do so, unless GPTQ fits them."""
+        model = onnx.load(prepared.path)
+        unfuse(model, _taken(model, prepared))
+        nodes = _taken(model, prepared)
+        held = held_constants(model)
+        moments = second_moments(prepared.path, sorted({node.input[0] for node in nodes}), rows) if rows else {}
+        names: dict[str, list[str]] = {}
+        for done, node in enumerate(nodes):
+            progress("quantizing", done / len(nodes))
+            of_what = node.name if moments else node.input[1]
+            if of_what not in names:
+                parts = self._fitted(numpy_helper.to_array(held[node.input[1]]), moments.get(node.input[0]))
+                names[of_what] = [add_constant(model, part, f"{of_what}_{name}") for name, part in parts.items()]
+            inputs, outputs = held[node.input[1]].dims
+            node.CopyFrom(self._node(node, names[of_what], inputs, outputs))
+        drop_unused(model)
+        if "com.microsoft" not in {opset.domain for opset in model.opset_import}:
+            model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+        onnx.save(model, path)
+
+    def _fitted(self, weights: Array, moments: Array | None) -> dict[str, Array]:
+        """As MatMulNBits takes them; zero points where they are not the middle."""
         grid = Grid(0, 2**self.bits - 1)
-        blocks = _blocks(weights, self.block)
-        found = self.fit(blocks, grid) if moments is None else _compensated(weights, moments, self.block, grid)
-        packed = _packed(found.quantized, self.bits).reshape(outputs, -1, self.block * self.bits // 8)
+        if moments is None:
+            found = self.fit(_blocks(weights, self.block), grid)
+        else:
+            found = _compensated(weights, moments, self.block, grid)
+        packed = _packed(found.quantized, self.bits).reshape(weights.shape[1], -1, self.block * self.bits // 8)
         parts = {"quantized": packed, "scales": found.scales.ravel()}
-        if found.zeros is not None:
-            parts["zeros"] = found.zeros.ravel()
-        names = [f"{node.name}_{part}" for part in parts]
-        model.graph.initializer.extend(map(numpy_helper.from_array, parts.values(), names))
-        sizes = {"K": inputs, "N": outputs, "bits": self.bits, "block_size": self.block}
-        node.CopyFrom(
-            helper.make_node(
-                "MatMulNBits",
-                [node.input[0], *names],
-                list(node.output),
-                name=node.name,
-                domain="com.microsoft",
-                accuracy_level=_INT8_ARITHMETIC,
-                **sizes,
-            )
+        return parts if found.zeros is None else {**parts, "zeros": found.zeros.ravel()}
+
+    def _node(self, product: NodeProto, weights: list[str], inputs: int, outputs: int) -> NodeProto:
+        return helper.make_node(
+            "MatMulNBits",
+            [product.input[0], *weights],
+            list(product.output),
+            name=product.name,
+            domain="com.microsoft",
+            accuracy_level=_INT8_ARITHMETIC,
+            K=inputs,
+            N=outputs,
+            bits=self.bits,
+            block_size=self.block,
         )
+
+
+def _taken(model: ModelProto, prepared: Prepared) -> list[NodeProto]:
+    return [node for node in products(model) if node.name not in prepared.excluded]
 
 
 def _compensated(weights: Array, moments: Array, block: int, grid: Grid) -> Blocks:

@@ -9,15 +9,18 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from benchmarks.networks import Network
+from benchmarks.networks import Network, mlp
 from engines import onnxruntime_engine
 from engines.onnx_file import read_onnx
 from engines.quantize.activations import activations
+from engines.quantize.layers import measure_layers
 from engines.quantize.open_rows import open_rows
 from engines.quantize.recipe import Made, Options, Source
 from engines.quantize.recipes import RECIPES
 from engines.quantize.rows import Rows, RowsSpec
 from engines.quantize.smoothquant import smooth
+from tests.engines.quantize.conftest import DIGITS
+from tests.graphs import model, node, operator, save, value
 
 RECIPE = {recipe.name: recipe for recipe in RECIPES}
 WIDTH, HEADS, SEQUENCE, WORDS = 64, 4, 16, 500
@@ -123,11 +126,47 @@ def test_an_excluded_product_stays_float(source: Source, rows: Rows, tmp_path: P
         assert operators(make(recipe, source, rows, tmp_path, name).main, tmp_path)[quantized] == 11
 
 
-def test_blocks_need_a_product_with_constant_weights(digits: Source) -> None:
+def test_blocks_need_a_product_with_constant_weights(tmp_path: Path) -> None:
+    path = save(operator("Relu"), tmp_path / "relu.onnx")
     for name in ("int8-weight", "int4-weight", "int4-weight-hqq", "int4-weight-gptq"):
-        assert RECIPE[name].refuses(digits) == (
-            "the model has no MatMul with constant FP32 weights, and only those can be held in blocks"
+        assert RECIPE[name].refuses(Source(path, read_onnx(path).signature)) == (
+            "the model has no MatMul or Gemm with constant FP32 weights, and only those can be held in blocks"
         )
+
+
+@pytest.mark.parametrize("name", ["int8-weight", "int4-weight", "int4-weight-hqq", "int4-weight-gptq"])
+def test_a_product_that_preparing_fused_with_its_bias_is_held_in_blocks(name: str, tmp_path: Path) -> None:
+    path = mlp(tmp_path / "mlp.onnx")
+    source = Source(path, read_onnx(path).signature)
+    np.savez(tmp_path / "rows.npz", x=np.random.default_rng(0).normal(size=(40, 64)).astype(np.float32))
+    rows = open_rows(RowsSpec(str(tmp_path / "rows.npz")), source.signature)
+    made = make(name, source, rows, tmp_path)
+    assert operators(made.main, tmp_path)["MatMulNBits"] == 2
+    products = [node.name or node.output[0] for node in onnx.load(path).graph.node if node.op_type == "MatMul"]
+    assert {layer.node for layer in measure_layers(source, made.main, rows)} == set(products)
+
+
+def test_the_last_layer_of_digits_is_held_in_blocks(digits: Source, tmp_path: Path) -> None:
+    made = make("int8-weight", digits, open_rows(RowsSpec(str(DIGITS / "test.npz")), digits.signature), tmp_path)
+    assert operators(made.main, tmp_path)["MatMulNBits"] == 1
+    with np.load(DIGITS / "test.npz") as test:
+        one, other = (
+            onnxruntime.InferenceSession(path).run(None, {"image": test["image"]})[0]
+            for path in (digits.path, made.main)
+        )
+    assert 35 < sqnr_db(one, other) < 60
+
+
+def test_nodes_that_share_their_weights_go_on_to_share_them(tmp_path: Path) -> None:
+    weights = np.random.default_rng(0).normal(size=(128, 128)).astype(np.float32)
+    ends = [value("x", shape=("N", 128))], [value("y", shape=("N", 128))]
+    nodes = [node("Gemm", ["x", "w"], ["h"], transB=1), node("Gemm", ["h", "w"], ["y"], transB=1)]
+    path = save(model(nodes, *ends, {"w": weights}), tmp_path / "shared.onnx")
+    source = Source(path, read_onnx(path).signature)
+    recipe = RECIPE["int8-weight"]
+    made = recipe.make(source, None, tmp_path, Options(), lambda what, done: None)
+    assert operators(made.main, tmp_path)["MatMulNBits"] == 2
+    assert made.main.stat().st_size < 0.35 * path.stat().st_size
 
 
 def operators(path: Path, folder: Path) -> Counter[str]:
@@ -141,20 +180,21 @@ def operators(path: Path, folder: Path) -> Counter[str]:
 
 @pytest.mark.parametrize("feeds_others", [False, True])
 def test_smoothing_changes_nothing_in_fp32(source: Source, rows: Rows, tmp_path: Path, feeds_others: bool) -> None:
-    model = onnx.load(source.path)
-    for node in model.graph.node:
-        node.name = node.output[0]
+    made = onnx.load(source.path)
+    nodes = made.graph.node
+    for one in nodes:
+        one.name = one.output[0]
     before, after = tmp_path / "before.onnx", tmp_path / "after.onnx"
     if feeds_others:  # as where the residual takes what is normalised
-        (mean,) = (node for node in model.graph.node if node.op_type == "ReduceMean")
-        last = [node for node in model.graph.node if node.op_type == "LayerNormalization"][-1]
-        both = helper.make_node("Add", [mean.input[0], last.output[0]], ["both"])
+        (mean,) = (one for one in nodes if one.op_type == "ReduceMean")
+        last = [one for one in nodes if one.op_type == "LayerNormalization"][-1]
+        both = node("Add", [mean.input[0], last.output[0]], ["both"])
         mean.input[0] = "both"
-        model.graph.node.insert(len(model.graph.node) - 1, both)
-    onnx.save(model, before)
-    onnx.save(model, after)
+        nodes.insert(len(nodes) - 1, both)
+    onnx.save(made, before)
+    onnx.save(made, after)
     assert smooth(after, rows) == 4
-    added = len(onnx.load(after).graph.node) - len(model.graph.node)
+    added = len(onnx.load(after).graph.node) - len(nodes)
     assert added == feeds_others, "one Mul where the factor cannot go into the normalisation"
     np.testing.assert_allclose(answers(after, source, rows), answers(before, source, rows), rtol=1e-3, atol=1e-4)
     outputs = [node.output[0] for node in onnx.load(after).graph.node if node.op_type == "LayerNormalization"]
@@ -169,7 +209,40 @@ def spread(path: Path, tensors: list[str], rows: Rows) -> list[float]:
     return [float(one.max() / np.median(one)) for one in channels]
 
 
+@pytest.mark.parametrize("kind", ["layer norm", "written out", "root mean square"])
+def test_products_of_matrices_are_smoothed_behind_any_normalization(kind: str, tmp_path: Path) -> None:
+    """Two axes, so that each product is fused with its bias; one normalization is what exporters of opset 11 write."""
+    net = Network(0)
+    gains = np.ones(WIDTH)
+    gains[:3] = 30
+    gain, shift = net.constant(gains), net.constant(np.full(WIDTH, 0.1))
+    if kind == "layer norm":
+        x = net.add("LayerNormalization", "x", gain, shift)
+    else:
+        centred = net.add("Sub", "x", net.add("ReduceMean", "x", net.constant([1], np.int64)))
+        variance = net.add("ReduceMean", net.add("Mul", centred, centred), net.constant([1], np.int64))
+        x = net.add("Mul", net.add("Div", centred, net.add("Sqrt", variance)), gain)
+        x = net.add("Add", x, shift) if kind == "written out" else x
+    net.add("Identity", net.dense(net.add("Gelu", net.dense(x, WIDTH, WIDTH)), WIDTH, 8), output="y")
+    takes, gives = value("x", shape=("N", WIDTH)), value("y", shape=("N", 8))
+    path = net.save(tmp_path / "source.onnx", takes, gives)
+    source = Source(path, read_onnx(path).signature)
+    np.savez(tmp_path / "rows.npz", x=np.random.default_rng(1).normal(size=(64, WIDTH)).astype(np.float32))
+    rows = open_rows(RowsSpec(str(tmp_path / "rows.npz")), source.signature)
+    plain, smoothed = (made_sqnr(name, source, rows, tmp_path) for name in ("int8", "int8-smooth"))
+    assert smoothed > plain + 2
+    made = make("int8-smooth", source, rows, tmp_path)
+    assert x not in {layer.tensor for layer in measure_layers(source, made.main, rows)}, "it is another tensor now"
+
+
+def made_sqnr(name: str, source: Source, rows: Rows, folder: Path) -> float:
+    made = make(name, source, rows, folder)
+    inputs = dict(next(iter(rows.batches(64))).inputs)
+    one, other = (onnxruntime.InferenceSession(path).run(None, inputs)[0] for path in (source.path, made.main))
+    return sqnr_db(one, other)
+
+
 def test_smoothing_needs_a_normalisation(digits: Source) -> None:
     for name in ("int8-smooth", "int8-dynamic-smooth"):
         why_not = RECIPE[name].refuses(digits)
-        assert why_not == "the model has no LayerNormalization in front of a MatMul with constant FP32 weights"
+        assert why_not == "the model has no normalization in front of a MatMul or Gemm with constant FP32 weights"
