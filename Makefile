@@ -13,6 +13,8 @@ UV_COMPILE := build/lock/bin/uv pip compile --quiet --universal --python-version
 	--generate-hashes --no-emit-index-url --no-header
 # Whole clients of other products, which the tests drive. Their dependencies clash: each has an environment of its own.
 CLIENTS := triton perf_analyzer kserve ovmsclient mlserver
+# Libraries that `octet quantize` makes variants with and that clash with those of serving.
+TOOLS := nncf
 
 # ---- use
 
@@ -29,10 +31,13 @@ demo: install  ## Publish the digits model into ./store and serve it on 127.0.0.
 		--metadata examples/digits/metadata.json --label stable --store store
 	@exec $(BIN)/octet serve --store store --host 127.0.0.1 --port 8080
 
+.PHONY: tools
+tools: $(TOOLS:%=build/tools/%/installed.stamp)  ## Set up build/tools: what some recipes of `octet quantize` need
+
 # ---- check
 
 .PHONY: test
-test: promtool curl clients lint  ## Run every check: style, types, imports, tests
+test: promtool curl clients tools lint  ## Run every check: style, types, imports, tests
 	@$(BIN)/python -m pytest
 
 .PHONY: clients
@@ -51,7 +56,7 @@ format: .venv/dev.stamp  ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff format .
 
 .PHONY: bench
-bench: install wrk  ## Measure speed and print what was reached (BENCH=--quick for a short run)
+bench: .venv/dev.stamp tools wrk  ## Measure speed and print what was reached (BENCH=--quick for a short run)
 	@$(BIN)/python -m benchmarks.bench $(BENCH)
 
 # ---- keep
@@ -69,6 +74,10 @@ lock: build/lock/bin/uv  ## Choose anew the versions in requirements/*.txt
 	@for client in $(CLIENTS); do \
 		flags=$$([ $$client != perf_analyzer ] || echo --no-deps); \
 		$(UV_COMPILE) --upgrade $$flags --output-file requirements/clients/$$client.txt requirements/clients/$$client.in; \
+	done
+	@for tool in $(TOOLS); do \
+		$(UV_COMPILE) --upgrade --no-emit-package openvino-telemetry \
+			--output-file requirements/tools/$$tool.txt requirements/tools/$$tool.in; \
 	done
 
 .PHONY: clean
@@ -106,6 +115,12 @@ build/clients/%/installed.stamp: requirements/clients/%.txt | .venv/bin/python
 	@$(BIN)/python -m venv --clear --without-pip build/clients/$*
 	@$(PIP) --python build/clients/$*/bin/python install --no-compile --no-deps --ignore-requires-python \
 		--require-hashes -r $<
+	@touch $@
+
+build/tools/%/installed.stamp: requirements/tools/%.txt | .venv/bin/python
+	@echo "Installing the libraries of $* into build/tools/$* ..."
+	@$(BIN)/python -m venv --clear --without-pip build/tools/$*
+	@$(PIP) --python build/tools/$*/bin/python install --no-compile --no-deps --require-hashes -r $<
 	@touch $@
 
 # Debian packages, looked for only when a target needs them.

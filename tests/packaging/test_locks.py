@@ -68,8 +68,8 @@ def test_the_checks_run_on_the_versions_that_serve(python: str) -> None:
     assert pins("serve", python).items() <= pins("openvino", python).items() <= pins("dev", python).items()
 
 
-@pytest.mark.parametrize("lock", [lock for lock in LOCKS if lock.startswith("clients/")])
-def test_a_clients_lock_pins_what_is_asked_for(lock: str) -> None:
+@pytest.mark.parametrize("lock", [lock for lock in LOCKS if lock.startswith(("clients/", "tools/"))])
+def test_the_lock_of_an_environment_pins_what_is_asked_for(lock: str) -> None:
     asked = re.findall(r"^[a-z].*", (ROOT / "requirements" / f"{lock}.in").read_text("utf-8"), flags=re.MULTILINE)
     for python in PYTHONS:
         pinned = pins(lock, python)
