@@ -216,7 +216,8 @@ def _variant_row(key: str, record: VersionRecord, variant: VariantRecord) -> dic
         "digest": variant.digest,
         "files": [asdict(file) for file in variant.files],
         "recipe": variant.recipe,
-        "passed": variant.passed,
+        "accurate": variant.accurate,
+        "min_speedup": variant.min_speedup,
         "report": None if variant.report is None else asdict(variant.report),
         "golden": None if variant.golden is None else asdict(variant.golden),
     }
@@ -243,7 +244,8 @@ def _variant(row: Row[Any]) -> VariantRecord:
         digest=row.digest,
         files=tuple(FileRecord(**file) for file in row.files),
         recipe=row.recipe,
-        passed=row.passed,
+        accurate=row.accurate,
+        min_speedup=row.min_speedup,
         report=None if row.report is None else FileRecord(**row.report),
         golden=None if row.golden is None else FileRecord(**row.golden),
     )

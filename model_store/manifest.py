@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, TypeAdapter, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from model_store.errors import InvalidMetadata
@@ -100,6 +100,8 @@ class VariantManifest(_Manifest):
     digest: Sha256
     files: tuple[FileManifest, ...] = Field(min_length=1)
     recipe: dict[str, JsonValue] | None = None
-    passed: bool | None = None
+    # Called `passed` while it was the verdict on the speed of one machine as well.
+    accurate: bool | None = Field(None, validation_alias=AliasChoices("accurate", "passed"))
+    min_speedup: FiniteFloat = Field(1.0, ge=0)
     report: FileManifest | None = None
     golden: FileManifest | None = None

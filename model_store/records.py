@@ -37,7 +37,8 @@ class NewVariant:
 
     `source` and `external` as in `NewVersion`, for any engine's files: in the store the main one is called `model` with
     its extension, and OpenVINO's `x.bin` beside `x.xml` is renamed along. `recipe` says how it was made; `report` and
-    `golden` (an .npz) are kept as they are. `passed` is the gate's verdict, None where none has judged.
+    `golden` (an .npz) are kept as they are. `accurate` is the gate's verdict on its answers, None where none has
+    judged; `min_speedup` is how many times as fast as the published one it must be where it is to serve.
     """
 
     name: str
@@ -47,7 +48,8 @@ class NewVariant:
     recipe: dict[str, JsonValue]
     report: bytes | None
     golden: Path | None
-    passed: bool | None
+    accurate: bool | None
+    min_speedup: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,8 @@ class FileRecord:
 class VariantRecord:
     """One numeric realisation of a version. The first of `files` is the one that an engine opens.
 
-    The variant that the version was published with has no recipe, verdict, report or golden rows: the others are
-    measured against it.
+    `accurate` and `min_speedup` as in `NewVariant`: what holds on every machine. The variant that the version was
+    published with has no recipe, verdict, report or golden rows: the others are measured against it.
     """
 
     name: str
@@ -72,7 +74,8 @@ class VariantRecord:
     digest: str
     files: tuple[FileRecord, ...]
     recipe: dict[str, Any] | None = None
-    passed: bool | None = None
+    accurate: bool | None = None
+    min_speedup: float = 1.0
     report: FileRecord | None = None
     golden: FileRecord | None = None
 

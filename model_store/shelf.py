@@ -60,7 +60,8 @@ def variant_record(manifest: VariantManifest) -> VariantRecord:
         digest=manifest.digest,
         files=tuple(map(_file_record, manifest.files)),
         recipe=manifest.recipe,
-        passed=manifest.passed,
+        accurate=manifest.accurate,
+        min_speedup=manifest.min_speedup,
         report=_file_record(manifest.report) if manifest.report else None,
         golden=_file_record(manifest.golden) if manifest.golden else None,
     )

@@ -130,7 +130,7 @@ class Store:
     def add_variant(self, record: VersionRecord, new: NewVariant, progress: Progress | None = None) -> Added:
         """Give a version a further variant. Copying runs beside other writers, as in `publish`.
 
-        The same variant once more (name, bytes, engine, recipe and verdict): nothing changes, whatever its report says.
+        The same variant once more (name, bytes, engine, recipe, verdict): nothing changes, whatever its report says.
         Raises Conflict for another one under the name and for the name that was published; NotFound for a version that
         is unknown or retired; InvalidName and InvalidMetadata before anything is read or written.
         """

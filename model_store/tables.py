@@ -1,8 +1,8 @@
 """The catalogue's tables, for SQLite now and PostgreSQL later. `migrations/` brings a database to this shape."""
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, ForeignKeyConstraint, MetaData, String, Table
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, ForeignKeyConstraint, MetaData, String, Table
 
-HEAD = "0002"
+HEAD = "0003"
 """The migration that these tables stand for."""
 
 metadata = MetaData()
@@ -38,7 +38,8 @@ variant = Table(
     Column("digest", String(64), nullable=False),
     Column("files", JSON, nullable=False),  # [{name, digest, bytes}], the one that an engine opens first
     Column("recipe", JSON),  # null for the variant that the version was published with
-    Column("passed", Boolean),  # null where no gate has judged
+    Column("accurate", Boolean),  # null where no gate has judged
+    Column("min_speedup", Float, nullable=False),
     Column("report", JSON),  # {name, digest, bytes} or null
     Column("golden", JSON),  # likewise
     ForeignKeyConstraint(["model", "version"], ["version.model", "version.version"]),

@@ -97,7 +97,8 @@ def _refuse_another(record: VersionRecord, known: VariantRecord, made: VariantRe
             ("bytes", known.digest, made.digest),
             ("engine", known.engine, made.engine),
             ("recipe", known.recipe, made.recipe),
-            ("verdict", known.passed, made.passed),
+            ("verdict", known.accurate, made.accurate),
+            ("least speed-up", known.min_speedup, made.min_speedup),
         )
         if before != after
     ]
@@ -134,7 +135,8 @@ def _manifest(new: NewVariant, incoming: IncomingVariant) -> VariantManifest:
         digest=incoming.artifact.digest,
         files=tuple(FileManifest(name=f.name, digest=f.digest, bytes=f.bytes) for f in incoming.artifact.records),
         recipe=new.recipe,
-        passed=new.passed,
+        accurate=new.accurate,
+        min_speedup=new.min_speedup,
         report=_file("report.json", incoming.report),
         golden=_file("golden.npz", incoming.golden),
     )

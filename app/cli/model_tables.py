@@ -49,7 +49,8 @@ def version_json(record: VersionRecord, model: ModelRecord) -> dict[str, Any]:
                 "engine": v.engine,
                 "digest": v.digest,
                 "bytes": v.bytes,
-                "passed": v.passed,
+                "accurate": v.accurate,
+                "min_speedup": v.min_speedup,
                 "recipe": v.recipe,
             }
             for v in record.variants
@@ -118,7 +119,7 @@ def _metadata_rows(record: VersionRecord) -> list[tuple[str, str]]:
 
 
 def _variant(variant: VariantRecord) -> str:
-    verdict = {None: "", True: ", passed the gate", False: ", refused by the gate"}[variant.passed]
+    verdict = {None: "", True: ", accurate enough", False: ", refused by the gate"}[variant.accurate]
     return f"{variant.name} for {variant.engine}, {decimal(variant.bytes)}{verdict}"
 
 

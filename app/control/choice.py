@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from structlog.typing import FilteringBoundLogger
 
 from app.control.desired import Desired
-from app.control.selection import ladder, unmeasured, why_not_named
+from app.control.measuring import Unmeasured
+from app.control.selection import ladder, unmeasured, verdict, why_not, why_not_named
 from app.metrics import Metrics
 from app.serving.lifecycle import VersionKey
 from app.serving.servable import Servable
@@ -23,10 +24,10 @@ class Refusal:
     """Why a variant that should serve does not."""
 
     reason: str
-    """`missing`, `gate`, `load` or `parity`."""
+    """`load`, `parity` or `speed` where it was tried; `missing` or `gate` of one that the policy names."""
     words: str
-    digest: str | None
-    """Of the artifact that was refused, None where there is none: another one gets its own chance."""
+    digest: str | None = None
+    """Of the artifact that was tried: another one gets its own chance."""
 
 
 class Choice:
@@ -41,6 +42,9 @@ class Choice:
         self._policies: Mapping[str, str] = {}
         """By model."""
         self._refusals: defaultdict[VersionKey, dict[str, Refusal]] = defaultdict(dict)
+        """Of those that were tried."""
+        self._unfit: dict[VersionKey, Refusal] = {}
+        """Of those that the policy names, and that cannot be tried."""
 
     def look(self, desired: Desired, speeds: Speeds) -> None:
         """Go by these from now on."""
@@ -48,18 +52,22 @@ class Choice:
         self._policies = {model: self._settings.for_model(name).variant for model, name in desired.names.items()}
         for key in list(self._refusals):
             self._keep_those_of_now(key)
-        for key, record in desired.versions.items():
-            policy = self._policies[key.model]
-            if (why := why_not_named(policy, record)) is not None:
-                self.refuse(key, policy, *why)
+        before, self._unfit = self._unfit, dict(self._unfit_now())
+        for key, refusal in self._unfit.items():
+            if before.get(key) != refusal:
+                self._tell(desired.versions[key], self._policies[key.model], refusal)
 
     def _keep_those_of_now(self, key: VersionKey) -> None:
-        record = self._versions.get(key)
-        digests = {variant.name: variant.digest for variant in record.variants} if record else {}
-        refusals = self._refusals.pop(key)
-        if record is not None:
-            kept = {name: one for name, one in refusals.items() if digests.get(name) == one.digest}
-            self._refusals[key].update(kept)
+        record, refusals = self._versions.get(key), self._refusals.pop(key)
+        for variant in record.variants if record else ():
+            if variant.name in refusals and refusals[variant.name].digest == variant.digest:
+                self._refusals[key][variant.name] = refusals[variant.name]
+
+    def _unfit_now(self) -> Iterator[tuple[VersionKey, Refusal]]:
+        for key, record in self._versions.items():
+            why = why_not_named(self._policies[key.model], record, self._speeds.get(key, {}))
+            if why is not None:
+                yield key, Refusal(*why)
 
     def rungs(self, key: VersionKey) -> tuple[VariantRecord, ...]:
         """The variants that may serve a version of the store, best first, but for those found not to work."""
@@ -73,25 +81,25 @@ class Choice:
         best = {key: self.rungs(key)[:1] for key in servables if key in self._versions}
         return {key for key, rung in best.items() if rung and rung[0].name != servables[key].identity.variant}
 
-    def unmeasured(self, servables: Mapping[VersionKey, Servable]) -> Iterator[tuple[VersionRecord, VariantRecord]]:
+    def unmeasured(self, servables: Mapping[VersionKey, Servable]) -> Iterator[Unmeasured]:
         """What this host has to measure before it can choose, of the versions that are served."""
         for key in servables:
             if (record := self._versions.get(key)) is not None:
                 for variant in unmeasured(self._policies[key.model], record, self._speeds.get(key, {})):
                     if variant.name not in self._refusals.get(key, {}):
-                        yield record, variant
+                        yield Unmeasured(key, record, variant)
 
-    def refuse(self, key: VersionKey, name: str, reason: str, words: str) -> None:
+    def refuse(self, key: VersionKey, variant: VariantRecord, reason: str, words: str) -> None:
         """The variant does not serve here, until it is another one or `forget`; the next on the ladder does."""
         record = self._versions.get(key)
-        if record is None or name in self._refusals[key]:
-            return
-        digest = next((variant.digest for variant in record.variants if variant.name == name), None)
-        self._refusals[key][name] = Refusal(reason, words, digest)
-        self._metrics.variants_refused[record.name, record.version, name, reason] += 1
-        self._log.warning(
-            "variant is refused", model=record.name, version=record.version, variant=name, reason=reason, why=words
-        )
+        if record is not None and variant in record.variants and variant.name not in self._refusals[key]:
+            self._refusals[key][variant.name] = refusal = Refusal(reason, words, variant.digest)
+            self._tell(record, variant.name, refusal)
+
+    def _tell(self, record: VersionRecord, name: str, refusal: Refusal) -> None:
+        log = self._log.bind(model=record.name, version=record.version, variant=name)
+        log.warning("variant is refused", reason=refusal.reason, why=refusal.words)
+        self._metrics.variants_refused[record.name, record.version, name, refusal.reason] += 1
 
     def forget(self, model: str | None = None) -> None:
         """Give what did not work, of one model or of all, another chance."""
@@ -100,22 +108,28 @@ class Choice:
 
     def notes(self, key: VersionKey) -> tuple[str, ...]:
         """What a version's status says of the variants that should serve and do not."""
-        return tuple(f"variant {name} is refused: {one.words}" for name, one in self._refusals.get(key, {}).items())
+        refusals = dict(self._refusals.get(key, {}))
+        if key in self._unfit:
+            refusals[self._policies[key.model]] = self._unfit[key]
+        return tuple(f"variant {name} is refused: {one.words}" for name, one in refusals.items())
 
     def statuses(self, key: VersionKey, loaded: Mapping[str, Servable]) -> tuple[VariantStatus, ...]:
         """What is known of every variant of the version; `loaded` has the servables by variant."""
         if (record := self._versions.get(key)) is None:
             return ()
-        speeds, refusals = self._speeds.get(key, {}), self._refusals.get(key, {})
-        return tuple(
-            VariantStatus(
-                variant.name,
-                variant.engine,
-                variant.passed,
-                speeds.get(variant.name),
-                refusals[variant.name].words if variant.name in refusals else "",
-                loaded.get(variant.name),
-                is_published=variant is record.variants[0],
-            )
-            for variant in record.variants
+        return tuple(self._status(key, variant, loaded.get(variant.name)) for variant in record.variants)
+
+    def _status(self, key: VersionKey, variant: VariantRecord, servable: Servable | None) -> VariantStatus:
+        speed = self._speeds.get(key, {}).get(variant.name)
+        refusal = self._refusals.get(key, {}).get(variant.name)
+        is_published = variant.recipe is None
+        unfit = "" if is_published else why_not(variant, speed)
+        return VariantStatus(
+            variant.name,
+            variant.engine,
+            None if is_published else verdict(variant, speed),
+            speed,
+            refusal.words if refusal else unfit,
+            servable,
+            is_published=is_published,
         )

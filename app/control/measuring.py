@@ -4,10 +4,12 @@ import asyncio
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from typing import NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
 from app.control.speeds import SpeedMemory
+from app.serving.lifecycle import VersionKey
 from app.serving.variants import Speedup
 from engines.errors import QuantizeError
 from engines.quantize.speed_apart import Answer, Artifact, Question
@@ -17,26 +19,37 @@ from model_store.store import Store
 _MOST_SECONDS = 300.0
 
 
+class Unmeasured(NamedTuple):
+    """A variant whose speed here nobody knows."""
+
+    key: VersionKey
+    record: VersionRecord
+    variant: VariantRecord
+
+
 class Measuring:
     """Measures one variant after the other and remembers what came of it. Lives on the event loop's thread."""
 
     def __init__(
-        self, store: Store, memory: SpeedMemory, log: FilteringBoundLogger, measured: Callable[[], None]
+        self,
+        store: Store,
+        memory: SpeedMemory,
+        log: FilteringBoundLogger,
+        measured: Callable[[], None],
+        failed: Callable[[Unmeasured, str], None],
     ) -> None:
-        """`measured` is called after each."""
+        """`measured` is called after each; before it `failed`, with the reason, for one that cannot be measured."""
         self._store = store
         self._memory = memory
         self._log = log
         self._measured = measured
+        self._failed = failed
         self._task: asyncio.Task[None] | None = None
-        self._failed: set[str] = set()
-        """Digests of artifacts that could not be measured: nobody tries them again."""
 
-    def start(self, unmeasured: Iterable[tuple[VersionRecord, VariantRecord]]) -> None:
-        """Begin with the first of these that did not fail, unless one is being measured."""
-        first = next((pair for pair in unmeasured if pair[1].digest not in self._failed), None)
-        if self._task is None and first is not None:
-            self._task = asyncio.create_task(self._measure(*first))
+    def start(self, unmeasured: Iterable[Unmeasured]) -> None:
+        """Begin with the first of these, unless one is being measured."""
+        if self._task is None and (first := next(iter(unmeasured), None)) is not None:
+            self._task = asyncio.create_task(self._measure(first))
 
     async def close(self) -> None:
         """Measure nothing more; the process that does is gone after this."""
@@ -44,14 +57,13 @@ class Measuring:
             self._task.cancel()
             await asyncio.wait({self._task})
 
-    async def _measure(self, record: VersionRecord, variant: VariantRecord) -> None:
-        log = self._log.bind(model=record.name, version=record.version, variant=variant.name)
+    async def _measure(self, one: Unmeasured) -> None:
+        log = self._log.bind(model=one.record.name, version=one.record.version, variant=one.variant.name)
         try:
-            speedup = await measure_here(self._store, record, variant)
-            await asyncio.to_thread(self._memory.remember, variant.digest, speedup)
+            speedup = await measure_here(self._store, one.record, one.variant)
+            await asyncio.to_thread(self._memory.remember, one.variant.digest, speedup)
         except Exception as error:  # noqa: BLE001  what serves meanwhile goes on serving
-            self._failed.add(variant.digest)
-            log.warning("speed of a variant cannot be measured here", error=str(error))
+            self._failed(one, f"its speed cannot be measured here: {error}")
         else:
             log.info("speed of a variant is measured", **asdict(speedup))
         self._task = None

@@ -18,7 +18,7 @@ from engines.errors import EngineError, QuantizeError
 from engines.machine import usable_cores
 from engines.quantize import tools
 from engines.quantize.answers import Answering
-from engines.quantize.gate import Limits
+from engines.quantize.gate import Limits, is_accurate
 from engines.quantize.golden import write_golden
 from engines.quantize.imported import Imported
 from engines.quantize.measure import Openers, Subject, measure
@@ -175,7 +175,8 @@ class Quantizing:
                 recipe={"name": recipe.name, **json.loads(json.dumps(dict(made.details)))},
                 report=to_json(report),
                 golden=golden,
-                passed=report.verdict.passed,
+                accurate=is_accurate(report),
+                min_speedup=report.verdict.min_speedup,
             ),
         )
         (variant,) = (one for one in added.record.variants if one.name == recipe.name)

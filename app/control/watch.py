@@ -14,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from app.control.bring_up import bring_up
 from app.control.choice import Choice, Speeds
 from app.control.desired import Desired, desired, wanted
-from app.control.measuring import Measuring
+from app.control.measuring import Measuring, Unmeasured
 from app.control.pins import DropPin, LoadPin, PinKey, next_pin_action
 from app.control.snapshot import KnownVariants, labels_answering, snapshot
 from app.control.speeds import SpeedMemory
@@ -70,7 +70,7 @@ class Watch:
         """Models that were unloaded on purpose: they stay so until somebody loads them."""
         self._steps: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
-        self._measuring = Measuring(store, self._speed_memory, log, self._wake.set)
+        self._measuring = Measuring(store, self._speed_memory, log, self._wake.set, self._not_measured)
         self._looks_asked = 0
         self._looks_done = 0
         self._acted = asyncio.Condition()
@@ -330,8 +330,11 @@ class Watch:
         try:
             return await self._bring_up(record, variant)
         except Exception as error:  # noqa: BLE001  whatever ails a variant, the others go on serving
-            self._choice.refuse(key, variant.name, "parity" if isinstance(error, AnswersDiffer) else "load", str(error))
+            self._choice.refuse(key, variant, "parity" if isinstance(error, AnswersDiffer) else "load", str(error))
             return None
+
+    def _not_measured(self, one: Unmeasured, words: str) -> None:
+        self._choice.refuse(one.key, one.variant, "speed", words)
 
     async def _bring_up(self, record: VersionRecord, variant: VariantRecord) -> Servable:
         started = perf_counter()

@@ -19,9 +19,9 @@ class Speedup:
     """Whether it was measured in batches."""
 
     @property
-    def is_gain(self) -> bool:
-        """Whether it is nowhere slower than its source."""
-        return min(self.throughput_ratio, self.batch_1_ratio) >= 1.0
+    def least(self) -> float:
+        """Where it gains least."""
+        return min(self.throughput_ratio, self.batch_1_ratio)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,11 @@ class VariantStatus:
     name: str
     engine: str
     passed: bool | None
-    """The gate's verdict; None where none has judged."""
+    """The gate's verdict here; None where none has judged, or the speed is not measured yet."""
     speedup: Speedup | None
     """None where it was not measured on this host."""
     refusal: str = ""
-    """Why it cannot serve here, where that was found out."""
+    """Why it may not serve here: what its gate says, or what was found out when it was tried."""
     servable: Servable | None = None
     """Where it is loaded."""
     is_published: bool = False
@@ -51,15 +51,18 @@ def pick(where: str, variants: Sequence[VariantStatus], name: str, ask: Callable
     """The servable of the variant that a request names; `where` is its version, for messages.
 
     Raises ModelNotFound for one that is not there or was refused. One that may serve and is not loaded is asked for by
-    `ask`, and NotReady says so.
+    `ask`, and NotReady says so; one that is to be measured first is NotReady as well.
     """
     known = next((variant for variant in variants if variant.name == name), None)
-    may_serve = ", ".join(variant.name for variant in variants if variant.may_serve)
+    others = ", ".join(variant.name for variant in variants if not variant.refusal)
     if known is None:
-        raise ModelNotFound(f"{where} has no variant '{name}'; those that can be asked for: {may_serve}")
+        raise ModelNotFound(f"{where} has no variant '{name}'; those that can be asked for: {others}")
+    if known.refusal:
+        raise ModelNotFound(
+            f"variant '{name}' of {where} is refused: {known.refusal}; those that can be asked for: {others}"
+        )
     if not known.may_serve:
-        why = known.refusal or ("by its gate" if known.passed is False else "no gate has judged it")
-        raise ModelNotFound(f"variant '{name}' of {where} is refused: {why}; those that can be asked for: {may_serve}")
+        raise NotReady(f"variant '{name}' of {where} is to be measured on this machine first: try again later")
     if known.servable is None:
         ask()
         raise NotReady(f"variant '{name}' of {where} is loaded because it was asked for: try again soon")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import ceil
 
-from engines.quantize.report import BatchMates, Quality, Speed, Verdict
+from engines.quantize.report import BatchMates, Quality, Report, Speed, Verdict
 from engines.quantize.statistics import rows_needed
 
 
@@ -20,14 +20,15 @@ class Limits:
 def judge(quality: Quality, speed: Speed, mates: BatchMates, limits: Limits) -> Verdict:
     """Passed is a variant whose drop is surely inside the limit, and that is fast enough as it would be served."""
     needed = _rows_needed(quality, limits.max_drop)
-    against = [*_drop_reasons(quality, limits, needed), *_speed_reasons(speed, limits)]
-    if mates.batched and not mates.invariant:
-        against.append(
-            f"answers change by {mates.difference:.2g} of their scale with batch mates ({mates.tolerance:.2g} allowed) "
-            "and it was measured in batches; measure it unbatched"
-        )
+    against = [*_drop_reasons(quality, limits.max_drop, needed), *_speed_reasons(speed, limits), *_mates_reasons(mates)]
     reasons = against or _merits(quality, speed, mates)
     return Verdict(not against, tuple(reasons), limits.max_drop, limits.min_speedup, needed)
+
+
+def is_accurate(report: Report) -> bool:
+    """The part of a report's verdict that is not of one machine: all but the speed."""
+    quality, allowed = report.quality, report.verdict.max_drop
+    return not [*_drop_reasons(quality, allowed, None), *_mates_reasons(report.batch_mates)]
 
 
 def _rows_needed(quality: Quality, max_drop: float) -> int | None:
@@ -41,11 +42,11 @@ def _rows_needed(quality: Quality, max_drop: float) -> int | None:
     return ceil(quality.rows * narrower**2)
 
 
-def _drop_reasons(quality: Quality, limits: Limits, needed: int | None) -> list[str]:
+def _drop_reasons(quality: Quality, max_drop: float, needed: int | None) -> list[str]:
     drop = quality.drop
-    if drop.high <= limits.max_drop:
+    if drop.high <= max_drop:
         return []
-    said = f"{quality.metric} drops by {drop.estimate:.2%}, {_at_most(quality)}; {limits.max_drop:.2%} is allowed"
+    said = f"{quality.metric} drops by {drop.estimate:.2%}, {_at_most(quality)}; {max_drop:.2%} is allowed"
     if needed is None:
         return [said]
     return [f"{said}. {quality.rows} rows are too few to tell: at least {needed} are needed, if none of them breaks"]
@@ -58,6 +59,13 @@ def _speed_reasons(speed: Speed, limits: Limits) -> list[str]:
         for where, ratio in ratios.items()
         if ratio < limits.min_speedup
     ]
+
+
+def _mates_reasons(mates: BatchMates) -> list[str]:
+    if mates.invariant or not mates.batched:
+        return []
+    changes = f"answers change by {mates.difference:.2g} of their scale with batch mates"
+    return [f"{changes} ({mates.tolerance:.2g} allowed) and it was measured in batches; measure it unbatched"]
 
 
 def _merits(quality: Quality, speed: Speed, mates: BatchMates) -> list[str]:

@@ -74,7 +74,8 @@ def new_variant(tmp_path: Path) -> MakeVariant:
         recipe: dict[str, Any] | None = None,
         report: bytes | None = b"{}",
         golden: bytes | None = b"golden rows",
-        passed: bool | None = True,
+        accurate: bool | None = True,
+        min_speedup: float = 1.0,
     ) -> NewVariant:
         return NewVariant(
             name=name,
@@ -84,7 +85,8 @@ def new_variant(tmp_path: Path) -> MakeVariant:
             recipe={"method": "minmax"} if recipe is None else recipe,
             report=report,
             golden=None if golden is None else write("golden.npz", golden),
-            passed=passed,
+            accurate=accurate,
+            min_speedup=min_speedup,
         )
 
     return make

@@ -140,8 +140,23 @@ def test_a_manifest_of_before_there_were_further_variants_reads_as_it_did(
     record = store.publish(new_version()).record
     manifest = root / "manifests" / "digits" / "1.0.0" / "variants" / "fp32.json"
     fields = json.loads(manifest.read_bytes())
-    for field in ("recipe", "passed", "report", "golden"):
+    for field in ("recipe", "accurate", "report", "golden"):
         assert fields.pop(field) is None
+    assert fields.pop("min_speedup") == 1.0
+    rewrite(manifest, json.dumps(fields).encode())
+    store.rebuild()
+    assert store.resolve("digits") == record
+
+
+@pytest.mark.parametrize("passed", [True, False, None])
+def test_a_manifest_of_before_speed_was_a_matter_of_each_machine_reads_as_its_verdict(
+    store: Store, root: Path, new_version: MakeVersion, new_variant: MakeVariant, passed: bool | None
+) -> None:
+    record = store.add_variant(store.publish(new_version()).record, new_variant(accurate=passed)).record
+    manifest = root / "manifests" / "digits" / "1.0.0" / "variants" / "int8.json"
+    fields = json.loads(manifest.read_bytes())
+    del fields["min_speedup"]
+    fields["passed"] = fields.pop("accurate")
     rewrite(manifest, json.dumps(fields).encode())
     store.rebuild()
     assert store.resolve("digits") == record
@@ -225,7 +240,9 @@ def test_the_manifests_hold_what_the_format_says(store: Store, root: Path, new_v
     version = json.loads((root / "manifests" / "digits" / "1.0.0" / "version.json").read_bytes())
     variant = json.loads((root / "manifests" / "digits" / "1.0.0" / "variants" / "fp32.json").read_bytes())
     assert list(version) == ["format", "name", "version", "digest", "signature", "metadata", "parent", "published_at"]
-    assert list(variant) == ["format", "name", "engine", "digest", "files", "recipe", "passed", "report", "golden"]
+    assert list(variant) == [
+        "format", "name", "engine", "digest", "files", "recipe", "accurate", "min_speedup", "report", "golden",
+    ]  # fmt: skip
     assert [file["name"] for file in variant["files"]] == ["model.onnx", "w"]
     lines = [json.loads(line) for line in (root / "journal" / "digits.jsonl").read_bytes().splitlines()]
     assert [(line["seq"], line["action"], line.get("label")) for line in lines] == [

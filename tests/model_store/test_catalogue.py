@@ -41,7 +41,7 @@ def test_one_of_an_older_schema_is_made_again_on_opening(store: Store, root: Pat
     store.publish(new_version())
     before = store.model("digits")
     connection = sqlite3.connect(root / "catalogue.sqlite")
-    for column in ("recipe", "passed", "report", "golden"):
+    for column in ("recipe", "accurate", "min_speedup", "report", "golden"):
         connection.execute(f"ALTER TABLE variant DROP COLUMN {column}")
     connection.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.commit()

@@ -23,7 +23,9 @@ def record(store: Store, new_version: MakeVersion) -> VersionRecord:
 def test_what_was_added_is_there_again_after_opening(
     store: Store, root: Path, record: VersionRecord, new_variant: MakeVariant
 ) -> None:
-    new = new_variant(external={"w": b"weights"}, recipe={"method": "minmax", "nodes": ["a"], "step": 0.1})
+    new = new_variant(
+        external={"w": b"weights"}, recipe={"method": "minmax", "nodes": ["a"], "step": 0.1}, min_speedup=1.5
+    )
     added = store.add_variant(record, new)
     assert added.created
     with Store.open(root) as again:
@@ -32,7 +34,8 @@ def test_what_was_added_is_there_again_after_opening(
         found = again.resolve("digits").variants[1]
         path = again.materialise(added.record, "int8")
         report, golden = again.report(added.record, "int8"), again.golden(added.record, "int8").read_bytes()
-    assert (found.name, found.engine, found.recipe, found.passed) == ("int8", "onnxruntime", new.recipe, True)
+    assert (found.name, found.engine, found.recipe) == ("int8", "onnxruntime", new.recipe)
+    assert (found.accurate, found.min_speedup) == (True, 1.5)
     assert (path.read_bytes(), (path.parent / "w").read_bytes()) == (b"a variant", b"weights")
     assert (report, golden) == (b"{}", b"golden rows")
     assert found.bytes == len(b"a variant" + b"weights")
@@ -44,7 +47,8 @@ def test_the_published_variant_stays_first_and_knows_no_recipe(
     for name in ("int8", "bf16"):
         store.add_variant(record, new_variant(name))
     source, *others = store.resolve("digits").variants
-    assert (source.name, source.recipe, source.passed, source.report, source.golden) == ("fp32", None, None, None, None)
+    assert (source.name, source.recipe, source.accurate) == ("fp32", None, None)
+    assert (source.report, source.golden) == (None, None)
     assert [variant.name for variant in others] == ["bf16", "int8"]
 
 
@@ -65,8 +69,9 @@ def test_the_same_variant_once_more_changes_nothing_whatever_was_measured(
         ({"external": {"w": b"w"}}, "bytes"),
         ({"engine": "openvino"}, "engine"),
         ({"recipe": {"method": "entropy"}}, "recipe"),
-        ({"passed": False}, "verdict"),
-        ({"passed": None, "content": b"other"}, "bytes and verdict"),
+        ({"accurate": False}, "verdict"),
+        ({"min_speedup": 2.0}, "least speed-up"),
+        ({"accurate": None, "content": b"other"}, "bytes and verdict"),
     ],
 )
 def test_another_one_under_the_name_is_refused(
@@ -84,7 +89,7 @@ def test_a_dropped_name_is_free_again(store: Store, record: VersionRecord, new_v
     assert [variant.name for variant in store.drop_variant(record, "int8").variants] == ["fp32"]
     with pytest.raises(NotFound, match="has no variant 'int8'"):
         store.drop_variant(record, "int8")
-    added = store.add_variant(record, new_variant(content=b"other", passed=False))
+    added = store.add_variant(record, new_variant(content=b"other", accurate=False))
     assert added.created
     assert store.materialise(added.record, "int8").read_bytes() == b"other"
     assert store.verify().findings == ()

@@ -38,8 +38,9 @@ def add_variant(
     name: str,
     model: ModelProto,
     *,
-    passed: bool | None = True,
+    accurate: bool | None = True,
     speedup: float | None = None,
+    min_speedup: float = 1.0,
     rows: dict[str, Array] | None = None,
     sqnr_db: float = 200.0,
     batched: bool = True,
@@ -53,7 +54,8 @@ def add_variant(
         golden = _golden(store, record, folder / f"{name}.npz", rows)
         report = to_json(_report(record, name, sqnr_db, batched=batched))
     file = save(model, folder / f"{name}.onnx")
-    added = store.add_variant(record, NewVariant(name, "onnxruntime", file, {}, {}, report, golden, passed)).record
+    new = NewVariant(name, "onnxruntime", file, {}, {}, report, golden, accurate, min_speedup)
+    added = store.add_variant(record, new).record
     if speedup is not None:
         set_speed(store, added, name, speedup)
     return added

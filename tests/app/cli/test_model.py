@@ -89,7 +89,8 @@ def test_the_reading_commands_print_json(folder: Path, linear: Path) -> None:
             "engine": "onnxruntime",
             "digest": version["digest"],
             "bytes": linear.stat().st_size,
-            "passed": None,
+            "accurate": None,
+            "min_speedup": 1.0,
             "recipe": None,
         }
     ]
@@ -100,9 +101,9 @@ def test_the_reading_commands_print_json(folder: Path, linear: Path) -> None:
 def test_variants_are_shown_with_their_verdict_and_dropped(folder: Path, linear: Path) -> None:
     run("publish", "linear", linear, "--version", "1.0.0")
     with Store.open(folder) as store:
-        for name, passed in (("int8", True), ("int4-weight", False), ("fp16", None)):
+        for name, accurate in (("int8", True), ("int4-weight", False), ("fp16", None)):
             recipe = {"method": name}
-            new = NewVariant(name, "onnxruntime", linear, {}, recipe, None, None, passed)
+            new = NewVariant(name, "onnxruntime", linear, {}, recipe, None, None, accurate)
             store.add_variant(store.resolve("linear"), new)
     shown = [
         line.split(maxsplit=1)[1].strip() for line in run("show", "linear@1").stdout.splitlines() if "for onnx" in line
@@ -112,10 +113,10 @@ def test_variants_are_shown_with_their_verdict_and_dropped(folder: Path, linear:
         f"fp32 for onnxruntime, {size}",
         f"fp16 for onnxruntime, {size}",
         f"int4-weight for onnxruntime, {size}, refused by the gate",
-        f"int8 for onnxruntime, {size}, passed the gate",
+        f"int8 for onnxruntime, {size}, accurate enough",
     ]
     assert "fp32, fp16, int4-weight, int8" in run("show", "linear").stdout
-    assert [(one["passed"], one["recipe"]) for one in answer("show", "linear@1.0.0")["variants"]] == [
+    assert [(one["accurate"], one["recipe"]) for one in answer("show", "linear@1.0.0")["variants"]] == [
         (None, None), (None, {"method": "fp16"}), (False, {"method": "int4-weight"}), (True, {"method": "int8"}),
     ]  # fmt: skip
 

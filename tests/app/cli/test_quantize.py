@@ -42,7 +42,8 @@ def test_a_variant_is_made_measured_judged_and_stored_with_its_report(folder: Pa
         assert [variant.name for variant in record.variants] == ["fp32", "int8"]
         variant = record.variants[1]
         report = from_json(store.report(record, "int8"))
-    assert variant.passed
+    assert variant.accurate
+    assert variant.min_speedup == 0
     assert variant.recipe is not None
     assert variant.recipe["calibration"] == "MinMax"
     assert variant.bytes == report.bytes < 0.275 * report.source_bytes
@@ -59,7 +60,7 @@ def test_a_variant_that_drops_too_far_is_kept_with_its_report_and_refused(folder
     assert "rows are too few to tell: at least" in done.stdout, "540 rows cannot show a tenth of a percent"
     with Store.open(folder) as store:
         (variant,) = (one for one in store.resolve("digits").variants if one.name == "int8-per-tensor")
-        assert variant.passed is False
+        assert variant.accurate is False
 
 
 def test_the_worst_layers_are_left_as_they_are_one_at_a_time_until_the_drop_is_allowed(folder: Path) -> None:
@@ -79,7 +80,7 @@ def test_what_was_quantized_elsewhere_passes_the_same_gate(folder: Path, tmp_pat
     assert done.exit_code == 0, done.output
     with Store.open(folder) as store:
         (variant,) = (one for one in store.resolve("digits").variants if one.name == "mine")
-    assert variant.passed
+    assert variant.accurate
     assert variant.recipe == {"name": "mine", "method": "imported", "file": "mine.onnx"}
 
 

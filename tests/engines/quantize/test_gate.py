@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from engines.quantize.gate import Limits, judge
-from engines.quantize.report import BatchMates, Interval, Pace, Quality, Speed, Timing
+from engines.quantize.gate import Limits, is_accurate, judge
+from engines.quantize.report import BatchMates, Interval, Pace, Quality, Speed, Timing, from_json, to_json
 from engines.quantize.statistics import agresti_min
+from tests.engines.quantize.made_reports import report
 
 HALF_A_PERCENT = Limits(max_drop=0.005)
 PACE = Pace(Timing(1.0, 0.9, 1.1), None, 1000.0)
@@ -87,6 +88,25 @@ def test_the_verdict(case: Case) -> None:
     assert case.words in " | ".join(verdict.reasons)
     assert verdict.rows_needed == case.needed
     assert (verdict.max_drop, verdict.min_speedup) == (case.limits.max_drop, case.limits.min_speedup)
+
+
+@pytest.mark.parametrize(
+    ("accurate", "quality", "speed", "mates"),
+    [
+        (True, GOOD, FAST, FREE),
+        (True, GOOD, speed(0.5, 0.5), FREE),
+        (False, quality(389), FAST, FREE),
+        (False, quality(540, broken=54), speed(0.5, 0.5), FREE),
+        (True, GOOD, FAST, mates(invariant=False, batched=False)),
+        (False, GOOD, FAST, mates(invariant=False)),
+    ],
+)
+def test_what_holds_on_every_machine_is_all_but_the_speed(
+    accurate: bool, quality: Quality, speed: Speed, mates: BatchMates
+) -> None:
+    verdict = judge(quality, speed, mates, HALF_A_PERCENT)
+    made = replace(report(), quality=quality, speed=speed, batch_mates=mates, verdict=verdict)
+    assert is_accurate(from_json(to_json(made))) is accurate
 
 
 def test_every_reason_is_told() -> None:

@@ -4,7 +4,6 @@ Each variant adds a bias of its own, so an answer tells which one made it.
 """
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +87,7 @@ def test_the_fastest_that_passed_serves_from_the_start_and_all_are_told(
 ) -> None:
     store = publish("m", "1.0.0", graphs.adding(1))
     record = add_variant(store, tmp_path, store.resolve("m"), "int8", graphs.adding(2), speedup=2.0)
-    record = add_variant(store, tmp_path, record, "int4", graphs.adding(3), speedup=9.0, passed=False)
+    record = add_variant(store, tmp_path, record, "int4", graphs.adding(3), speedup=9.0, accurate=False)
     add_variant(store, tmp_path, record, "slow", graphs.adding(4), speedup=0.5)
     server = start()
     assert variant_of(server) == "int8"
@@ -102,8 +101,9 @@ def test_the_fastest_that_passed_serves_from_the_start_and_all_are_told(
         "fp32": (None, False),
         "int4": (False, False),
         "int8": (True, True),
-        "slow": (True, False),
+        "slow": (False, False),
     }
+    assert "0.50 times as fast as its source here" in variants(server)["slow"]["refusal"]
     assert "m 1.0.0: int8 on onnxruntime" in server.greeting
     assert server.get("/v1/models/m/metadata").json()["model_spec"]["variant"] == "int8"
     assert server.get("/v2/models/m").json()["parameters"]["variant"] == "int8"
@@ -165,8 +165,10 @@ def test_one_that_was_judged_unbatched_or_whose_rows_meet_is_served_so(
 def test_a_policy_names_a_variant_and_says_when_another_serves(tmp_path: Path, publish: Publish, start: Start) -> None:
     store = publish("m", "1.0.0", graphs.adding(1))
     record = add_variant(store, tmp_path, store.resolve("m"), "int8", graphs.adding(2), speedup=2.0)
-    add_variant(store, tmp_path, record, "fp16", graphs.adding(3), speedup=0.5)
+    record = add_variant(store, tmp_path, record, "fp16", graphs.adding(3), speedup=0.5, min_speedup=0)
+    add_variant(store, tmp_path, record, "slow", graphs.adding(4), speedup=0.5)
     assert variant_of(start("--variant", "fp16")) == "fp16"
+    assert variant_of(start("--variant", "slow")) == "int8", "the gate refuses it here"
     assert variant_of(start("--variant", "fp32")) == "fp32"
     server = start("--variant", "bf16")
     assert variant_of(server) == "int8"
@@ -174,40 +176,50 @@ def test_a_policy_names_a_variant_and_says_when_another_serves(tmp_path: Path, p
     assert server.sample('octet_variant_refused_total{model="m",reason="missing",variant="bf16"') == 1
 
 
-def test_a_host_that_has_not_measured_serves_what_was_published_and_measures(
+def test_another_host_measures_for_itself_whatever_was_found_elsewhere(
     tmp_path: Path, store_folder: Path, publish: Publish, start: Start
 ) -> None:
+    """One was too slow there and is fast here, the other was fast there and is slower here than what was published."""
     store = publish("m", "1.0.0", slow())
     numbers = {"x": np.arange(16) % 2}
-    record = add_variant(store, tmp_path, store.resolve("m"), "int8", slow(1), rows=numbers)
+    record = add_variant(store, tmp_path, store.resolve("m"), "fast", slow(1), rows=numbers, speedup=0.5)
+    record = add_variant(store, tmp_path, record, "slower", slow(30), rows=numbers, speedup=9.0)
+    there = store_folder / "cache" / "measured" / "speed" / fingerprint()
+    there.rename(there.with_name("another-host"))
     server = start("--refresh-seconds", "0.1")
-    assert server.predict("m", {"instances": [0]}).headers["octet-variant"] == "fp32"
-    (variant,) = record.variants[1:]
-    kept = store_folder / "cache" / "measured" / "speed" / fingerprint() / variant.digest
-    eventually(kept.exists, "it is measured", 60)
-    eventually(lambda: server.log("speed of a variant is measured"), "it is told")
-    measured = json.loads(kept.read_bytes())
-    assert measured["batch_1_ratio"] > 1
-    assert variants(server)["int8"]["speedup"] == measured
-    eventually(
-        lambda: server.predict("m", {"instances": [0]}).headers["octet-variant"] == "int8", "what was measured serves"
-    )
+
+    def answering() -> str:
+        return server.predict("m", {"instances": [0]}).headers["octet-variant"]
+
+    assert answering() == "fp32"
+    asked = server.predict("m/variants/slower", {"instances": [0]})
+    assert (asked.status_code, "measured on this machine first" in asked.json()["error"]) == (503, True)
+    for variant in record.variants[1:]:
+        eventually((there / variant.digest).exists, f"{variant.name} is measured", 60)
+    eventually(lambda: len(server.log("speed of a variant is measured")) == 2, "it is told")
+    eventually(lambda: answering() == "fast", "what is fast here serves here")
+    told = variants(server)
+    assert told["fast"]["speedup"]["batch_1_ratio"] > 1 > told["slower"]["speedup"]["batch_1_ratio"]
+    assert (told["fast"]["passed"], told["slower"]["passed"]) == (True, False)
+    asked = server.predict("m/variants/slower", {"instances": [0]})
+    assert (asked.status_code, "times as fast as its source here" in asked.json()["error"]) == (404, True)
 
 
-def test_one_that_cannot_be_measured_is_told_once_and_serves_nobody(
+def test_one_that_cannot_be_measured_is_told_until_somebody_asks_again_and_serves_nobody(
     tmp_path: Path, store_folder: Path, publish: Publish, start: Start
 ) -> None:
     store = publish("m", "1.0.0", graphs.adding(1))
     record = add_variant(store, tmp_path, store.resolve("m"), "int8", graphs.adding(2), rows=ROWS)
     corrupt(store_folder / "blobs" / "sha256" / record.variants[1].digest)
     server = start("--refresh-seconds", "3600")
-    (line,) = eventually(lambda: server.log("speed of a variant cannot be measured here"), "it is told")
-    assert (line["level"], line["variant"]) == ("warning", "int8")
+    (line,) = eventually(lambda: server.log("variant is refused"), "it is told")
+    assert (line["level"], line["variant"], line["reason"]) == ("warning", "int8", "speed")
+    assert "its speed cannot be measured here: " in server.status("m", "1.0.0")["notes"]
+    assert (variant_of(server), len(server.log("variant is refused"))) == ("fp32", 1)
     server.refresh()
-    server.refresh()
+    eventually(lambda: len(server.log("variant is refused")) == 2, "it is tried again")
     assert variant_of(server) == "fp32"
     server.stop()
-    assert len(server.log("speed of a variant cannot be measured here")) == 1
 
 
 def test_a_server_that_ends_leaves_no_measuring_behind(tmp_path: Path, publish: Publish, start: Start) -> None:
@@ -223,8 +235,9 @@ def test_a_server_that_ends_leaves_no_measuring_behind(tmp_path: Path, publish: 
 def test_a_request_names_its_variant(tmp_path: Path, publish: Publish, start: Start) -> None:
     store = publish("m", "1.0.0", graphs.adding(1))
     record = add_variant(store, tmp_path, store.resolve("m"), "int8", graphs.adding(2), speedup=2.0)
-    record = add_variant(store, tmp_path, record, "slow", graphs.adding(3), speedup=0.5)
-    add_variant(store, tmp_path, record, "int4", graphs.adding(4), speedup=9.0, passed=False)
+    record = add_variant(store, tmp_path, record, "slow", graphs.adding(3), speedup=0.5, min_speedup=0)
+    record = add_variant(store, tmp_path, record, "slower", graphs.adding(5), speedup=0.5)
+    add_variant(store, tmp_path, record, "int4", graphs.adding(4), speedup=9.0, accurate=False)
     server = start("--refresh-seconds", "3600")
     assert variant_of(server, "m/variants/int8") == "int8", "it serves anyway"
 
@@ -242,7 +255,11 @@ def test_a_request_names_its_variant(tmp_path: Path, publish: Publish, start: St
         assert inferred.json()["outputs"][0]["data"] == [4, 5]
     assert variants(server)["slow"]["loaded"]
 
-    for name, why in (("int4", "is refused: by its gate"), ("bf16", "has no variant 'bf16'")):
+    for name, why in (
+        ("int4", "is refused: its gate refused its answers"),
+        ("slower", "is refused: it is 0.50 times as fast as its source here"),
+        ("bf16", "has no variant 'bf16'"),
+    ):
         answer = server.predict(f"m/variants/{name}", {"instances": [[1, 2]]})
         assert answer.status_code == 404
         assert why in answer.json()["error"]
@@ -253,8 +270,8 @@ def test_only_so_many_variants_are_loaded_because_requests_name_them(
     tmp_path: Path, publish: Publish, start: Start
 ) -> None:
     store = publish("m", "1.0.0", graphs.adding(1))
-    record = add_variant(store, tmp_path, store.resolve("m"), "a", graphs.adding(2), speedup=0.5)
-    add_variant(store, tmp_path, record, "b", graphs.adding(3), speedup=0.5)
+    record = add_variant(store, tmp_path, store.resolve("m"), "a", graphs.adding(2), speedup=0.5, min_speedup=0)
+    add_variant(store, tmp_path, record, "b", graphs.adding(3), speedup=0.5, min_speedup=0)
     server = start("--refresh-seconds", "3600", "--pinned-variants", "1")
     for name in ("a", "b"):
         path = f"m/variants/{name}"
