@@ -13,8 +13,8 @@ UV_COMPILE := build/lock/bin/uv pip compile --quiet --universal --python-version
 	--generate-hashes --no-emit-index-url --no-header
 # Whole clients of other products, which the tests drive. Their dependencies clash: each has an environment of its own.
 CLIENTS := triton perf_analyzer kserve ovmsclient mlserver
-# Libraries that `octet quantize` makes variants with and that clash with those of serving.
-TOOLS := nncf
+# Libraries that make variants or read them, and that clash with those of serving or that a machine may lack.
+TOOLS := nncf tensorrt
 
 # ---- use
 
@@ -32,7 +32,7 @@ demo: install  ## Publish the digits model into ./store and serve it on 127.0.0.
 	@exec $(BIN)/octet serve --store store --host 127.0.0.1 --port 8080
 
 .PHONY: tools
-tools: $(TOOLS:%=build/tools/%/installed.stamp)  ## Set up build/tools: what some recipes of `octet quantize` need
+tools: $(TOOLS:%=build/tools/%/installed.stamp)  ## Set up build/tools: what some recipes and `octet engine` need
 
 # ---- check
 
@@ -121,6 +121,14 @@ build/tools/%/installed.stamp: requirements/tools/%.txt | .venv/bin/python
 	@echo "Installing the libraries of $* into build/tools/$* ..."
 	@$(BIN)/python -m venv --clear --without-pip build/tools/$*
 	@$(PIP) --python build/tools/$*/bin/python install --no-compile --no-deps --require-hashes -r $<
+	@touch $@
+
+# Two of its four packages are sources, which the setuptools of .venv builds.
+build/tools/tensorrt/installed.stamp: requirements/tools/tensorrt.txt | .venv/serve.stamp
+	@echo "Installing TensorRT-RTX into build/tools/tensorrt ..."
+	@$(BIN)/python -m venv --clear --without-pip build/tools/tensorrt
+	@$(PIP) install --prefix build/tools/tensorrt --ignore-installed --no-build-isolation --no-compile --no-deps \
+		--require-hashes -r $<
 	@touch $@
 
 # Debian packages, looked for only when a target needs them.
