@@ -132,7 +132,9 @@ class Cuda:
 
     def begin_capture(self, stream: Any) -> None:
         """Record what this thread gives to the stream instead of doing it. Other threads go on undisturbed."""
-        self._checked("cudaStreamBeginCapture", stream, self._api.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal)
+        self._checked(
+            "cudaStreamBeginCapture", stream, self._api.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
+        )
 
     def end_capture(self, stream: Any) -> Any:
         """What was recorded, as a graph that can be launched. Raises CudaError where something cannot be."""
