@@ -1,29 +1,19 @@
 """Makes variants with libraries that clash with those of serving: in an environment that has them, by a child process.
 
-    TOOLS/nncf/bin/python -m engines.quantize.tools QUESTION   a file of JSON; lines of JSON come back on the standard
-                                                               output: progress, then what was made, or why not
-
 The child imports the recipe's own module and what reads rows. So an environment needs numpy and ml_dtypes beside the
 recipe's libraries, and pillow for images.
 """
 
-import json
 import os
-import signal
 import subprocess
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import engines
-from engines.errors import EngineError, QuantizeError
+from engines.elsewhere import Tell, answer, asking, python_of
+from engines.errors import QuantizeError
 from engines.quantize.open_rows import open_rows
 from engines.quantize.recipe import Made, Options, Progress, Recipe, Source
 from engines.quantize.rows import RowsSpec
@@ -40,7 +30,7 @@ def missing(recipe: Recipe) -> str | None:
     if library is not None and find_spec(library) is None:
         return f"it needs {library}, which is not installed here: pip install 'octet-serving[{recipe.engine}]'"
     if recipe.tool is not None:
-        return _missing_there(_python(recipe.tool), recipe.needs)
+        return _missing_there(python_of(recipe.tool), recipe.needs)
     absent = [module for module in recipe.needs if find_spec(module) is None]
     return f"it needs {', '.join(absent)}, which is not installed here" if absent else None
 
@@ -54,24 +44,17 @@ def make(
     its processes end with it. Raises QuantizeError: in the recipe's words, or saying how the process ended.
     """
     assert recipe.tool is not None
-    with TemporaryDirectory(prefix="octet-tools-") as scratch:
-        question = Path(scratch, "question.json")
-        question.write_text(json.dumps(_question(recipe, source, rows, folder, options)))
-        with _child(_python(recipe.tool), question) as child:
-            for answer in _answers(child):
-                match answer:
-                    case {"progress": [what, done]}:
-                        progress(what, done)
-                    case {"made": [main, external, details]}:
-                        return Made(Path(main), {name: Path(path) for name, path in external.items()}, details)
-                    case {"failed": words}:
-                        raise QuantizeError(words)
-            raise QuantizeError(f"{recipe.name}: {_ending(child.wait(), question)}")
-
-
-def _python(tool: str) -> Path:
-    """Not resolved: by where its link lies it knows its packages."""
-    return Path(os.environ.get("OCTET_TOOLS", "build/tools")).absolute() / tool / "bin" / "python"
+    question = _question(recipe, source, rows, folder, options)
+    with asking(python_of(recipe.tool), "engines.quantize.tools", question) as child:
+        for told in child.answers():
+            match told:
+                case {"progress": [what, done]}:
+                    progress(what, done)
+                case {"made": [main, external, details]}:
+                    return Made(Path(main), {name: Path(path) for name, path in external.items()}, details)
+                case {"failed": words}:
+                    raise QuantizeError(words)
+        raise QuantizeError(f"{recipe.name}: {child.ending()}")
 
 
 def _missing_there(python: Path, modules: tuple[str, ...]) -> str | None:
@@ -100,80 +83,19 @@ def _question(recipe: Any, source: Source, rows: RowsSpec | None, folder: Path, 
     }
 
 
-@contextmanager
-def _child(python: Path, question: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The process, in a group of its own, of which nothing is left in the end."""
-    # Beside this package lie others, in a site-packages of its own Python: the child shall see this one and no more.
-    (question.parent / "engines").symlink_to(Path(engines.__file__).parent, target_is_directory=True)
-    paths = [str(question.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    with (
-        _log(question).open("wb") as log,
-        subprocess.Popen(
-            [python, "-P", "-m", "engines.quantize.tools", question],
-            stdin=subprocess.PIPE,  # never written to: it closes with this process, which the child waits for
-            stdout=subprocess.PIPE,
-            stderr=log,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-            start_new_session=True,
-        ) as child,
-    ):
-        try:
-            yield child
-        finally:
-            with suppress(ProcessLookupError):  # the last of the group is gone already
-                os.killpg(child.pid, signal.SIGKILL)
-
-
-def _answers(child: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
-    assert child.stdout is not None
-    for line in child.stdout:
-        if line.endswith(b"\n"):  # else it ended while it wrote
-            yield json.loads(line)
-
-
-def _log(question: Path) -> Path:
-    """What the child and its libraries print."""
-    return question.with_suffix(".log")
-
-
-def _ending(code: int, question: Path) -> str:
-    if code == -signal.SIGKILL:
-        return "its process was ended by SIGKILL, as is done where memory runs short; give fewer or smaller rows"
-    how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
-    said = _log(question).read_text(errors="replace").split("\n")
-    return f"its process was {how}; it said last: {next((line for line in reversed(said) if line.strip()), 'nothing')}"
-
-
 # ---- in the child
 
 
 def main() -> None:
     """The process."""
     os.nice(_LOWEST_PRIORITY)
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    answers = os.dup(1)
-    os.dup2(2, 1)  # what libraries print is no answer
-
-    def tell(**answer: object) -> None:
-        os.write(answers, json.dumps(answer).encode() + b"\n")
-
-    question = json.loads(Path(sys.argv[1]).read_text())
-    try:
-        made = _made(question, lambda what, done: tell(progress=[what, done]))
-    except EngineError as error:
-        tell(failed=str(error))
-    except Exception as error:  # noqa: BLE001  libraries raise whatever they like
-        tell(failed=f"{question['recipe'][2]['name']} failed with {type(error).__name__}: {error}")
-    else:
-        external = {name: str(path) for name, path in made.external.items()}
-        tell(made=[str(made.main), external, dict(made.details)])
+    answer(_tell_what_is_made, lambda question: question["recipe"][2]["name"])
 
 
-def _end_with_the_parent() -> None:
-    """Wait for the end of the pipe. What hangs in native code cannot be asked to stop, so nothing is asked."""
-    while os.read(0, 1):
-        pass
-    os.killpg(0, signal.SIGKILL)
+def _tell_what_is_made(question: dict[str, Any], tell: Tell) -> None:
+    made = _made(question, lambda what, done: tell(progress=[what, done]))
+    external = {name: str(path) for name, path in made.external.items()}
+    tell(made=[str(made.main), external, dict(made.details)])
 
 
 def _made(question: dict[str, Any], progress: Progress) -> Made:
