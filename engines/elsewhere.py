@@ -58,7 +58,7 @@ class Child:
         if code == -signal.SIGALRM:
             return f"it was not done within {self._most_seconds:g} s"
         if code == -signal.SIGKILL:
-            return "its process was ended by SIGKILL, as is done where memory runs short: fewer rows or a smaller model need less"
+            return "its process was ended by SIGKILL, as is done where memory runs short; make model or data smaller"
         how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         said = self._log.read_text(errors="replace").split("\n")
         return (
