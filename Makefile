@@ -14,7 +14,9 @@ UV_COMPILE := build/lock/bin/uv pip compile --quiet --universal --python-version
 # Whole clients of other products, which the tests drive. Their dependencies clash: each has an environment of its own.
 CLIENTS := triton perf_analyzer kserve ovmsclient mlserver
 # Libraries that make variants or read them, and that clash with those of serving or that a machine may lack.
-TOOLS := nncf tensorrt
+TOOLS := nncf torch tensorrt
+# Its build, and what it asks for, differ by platform: it is installed first and alone, and stands in no lock.
+TORCH := torch==2.13.0
 
 # ---- use
 
@@ -76,7 +78,8 @@ lock: build/lock/bin/uv  ## Choose anew the versions in requirements/*.txt
 		$(UV_COMPILE) --upgrade $$flags --output-file requirements/clients/$$client.txt requirements/clients/$$client.in; \
 	done
 	@for tool in $(TOOLS); do \
-		$(UV_COMPILE) --upgrade --no-emit-package openvino-telemetry \
+		flags=$$([ $$tool != torch ] || echo --no-deps); \
+		$(UV_COMPILE) --upgrade $$flags --no-emit-package openvino-telemetry \
 			--output-file requirements/tools/$$tool.txt requirements/tools/$$tool.in; \
 	done
 
@@ -121,6 +124,13 @@ build/tools/%/installed.stamp: requirements/tools/%.txt | .venv/bin/python
 	@echo "Installing the libraries of $* into build/tools/$* ..."
 	@$(BIN)/python -m venv --clear --without-pip build/tools/$*
 	@$(PIP) --python build/tools/$*/bin/python install --no-compile --no-deps --require-hashes -r $<
+	@touch $@
+
+build/tools/torch/installed.stamp: requirements/tools/torch.txt | .venv/bin/python
+	@echo "Installing PyTorch and what it exports with into build/tools/torch ..."
+	@$(BIN)/python -m venv --clear --without-pip build/tools/torch
+	@$(PIP) --python build/tools/torch/bin/python install --no-compile $(TORCH)
+	@$(PIP) --python build/tools/torch/bin/python install --no-compile --no-deps --require-hashes -r $<
 	@touch $@
 
 # Two of its four packages are sources, which the setuptools of .venv builds.
