@@ -69,9 +69,11 @@ docs: install  ## Write anew what the documentation takes from the code
 
 .PHONY: lock
 lock: build/lock/bin/uv  ## Choose anew the versions in requirements/*.txt
-	@$(UV_COMPILE) --upgrade --output-file requirements/dev.txt --extra dev --extra openvino pyproject.toml
+	@$(UV_COMPILE) --upgrade --output-file requirements/dev.txt --extra dev --extra openvino --extra litert pyproject.toml
 	@$(UV_COMPILE) --upgrade --output-file requirements/serve.txt pyproject.toml
-	@$(UV_COMPILE) --upgrade --output-file requirements/openvino.txt --extra openvino pyproject.toml
+	@for extra in openvino litert; do \
+		$(UV_COMPILE) --upgrade --output-file requirements/$$extra.txt --extra $$extra pyproject.toml; \
+	done
 	@$(UV_COMPILE) --upgrade --output-file requirements/build.txt --group build
 	@for client in $(CLIENTS); do \
 		flags=$$([ $$client != perf_analyzer ] || echo --no-deps); \

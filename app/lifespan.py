@@ -34,14 +34,31 @@ def open_openvino(path: Path, signature: Signature, *, instances: int, threads: 
     try:
         from engines.openvino_engine import load
     except ModuleNotFoundError:
-        raise LoadError(
-            "the variant needs OpenVINO, which is not installed here: install octet-serving[openvino], or "
-            "requirements/openvino.txt"
-        ) from None
+        raise _not_installed("OpenVINO", "openvino") from None
     return load(path, signature, instances=instances, threads=threads)
 
 
-OPEN_ENGINES: dict[str, OpenEngine] = {"onnxruntime": open_onnxruntime, "openvino": open_openvino}
+def open_litert(path: Path, signature: Signature, *, instances: int, threads: int) -> Engine:
+    """An extra too. Raises LoadError."""
+    try:
+        from engines.litert_engine import load
+    except ModuleNotFoundError:
+        raise _not_installed("LiteRT", "litert") from None
+    return load(path, signature, instances=instances, threads=threads)
+
+
+def _not_installed(library: str, extra: str) -> LoadError:
+    return LoadError(
+        f"the variant needs {library}, which is not installed here: install octet-serving[{extra}], or "
+        f"requirements/{extra}.txt"
+    )
+
+
+OPEN_ENGINES: dict[str, OpenEngine] = {
+    "onnxruntime": open_onnxruntime,
+    "openvino": open_openvino,
+    "litert": open_litert,
+}
 """Engine name in a variant's manifest -> how such a variant is opened."""
 
 _MOST_HELD_BODIES = 4

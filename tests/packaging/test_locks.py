@@ -14,8 +14,9 @@ SERVE = PYPROJECT["project"]["dependencies"]
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 WANTED = {
     "serve": SERVE,
-    "dev": [*SERVE, *EXTRAS["dev"], *EXTRAS["openvino"]],
+    "dev": [*SERVE, *EXTRAS["dev"], *EXTRAS["openvino"], *EXTRAS["litert"]],
     "openvino": [*SERVE, *EXTRAS["openvino"]],
+    "litert": [*SERVE, *EXTRAS["litert"]],
     "build": PYPROJECT["build-system"]["requires"],
 }
 LOCKS = sorted(
@@ -65,7 +66,8 @@ def test_every_dependency_of_pyproject_is_pinned_to_a_version_that_fits(lock: st
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_checks_run_on_the_versions_that_serve(python: str) -> None:
-    assert pins("serve", python).items() <= pins("openvino", python).items() <= pins("dev", python).items()
+    for extra in ("openvino", "litert"):
+        assert pins("serve", python).items() <= pins(extra, python).items() <= pins("dev", python).items()
 
 
 @pytest.mark.parametrize("lock", [lock for lock in LOCKS if lock.startswith(("clients/", "tools/"))])
