@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from app.control.job_records import Job
-from app.control.job_rows import rows_below
+from app.control.job_rows import files_of
 
 _LONGEST_LINE_BYTES = 1 << 20
 _LINES_TOLD = 20
@@ -23,11 +23,10 @@ class JobFailed(Exception):
 
 
 def command(job: Job, store: Path, rows: Path) -> list[str]:
-    """The command line of a job. Values stand behind a `=`, so that none is taken for an option. Raises Malformed."""
+    """The command line of a job. Values stand behind a `=`, so that none is taken for an option. As `files_of`."""
     wish = job.wish
-    files = {key: rows_below(rows, wish[key]) for key in ("calibration", "evaluate") if wish[key] is not None}
     limits = {key: f"{wish[key]:.9f}" for key in ("max_drop", "min_speedup")}  # the command takes no 1e-05
-    options = [*files.items(), *limits.items(), ("seed", wish["seed"]), ("store", store.absolute())]
+    options = [*files_of(wish, rows), *limits.items(), ("seed", wish["seed"]), ("store", store.absolute())]
     options += [("image", wish["image"])] if wish["image"] is not None else []
     options += [("recipe", name) for name in wish["recipes"]]
     options += [("exclude", name) for name in wish["exclude"]]

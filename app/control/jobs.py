@@ -16,8 +16,9 @@ from typing import Any, Self
 import structlog
 
 from app.control.job_process import JobFailed, command, run
+from app.control.job_recipes import KnownRecipes
 from app.control.job_records import Job, JobRecords
-from app.control.job_rows import rows_below
+from app.control.job_rows import files_of
 from app.control.job_states import Event, State
 from app.errors import OctetError, QueueFull, Unsupported
 from app.metrics import Metrics
@@ -43,6 +44,7 @@ class Jobs:
         self._why_off = "jobs are off: start the server with --rows FOLDER, the folder whose rows they may read"
         self._running: tuple[int, asyncio.Task[None]] | None = None
         self._progress: Progress | None = None
+        self._recipes = KnownRecipes()
         self._wake = asyncio.Event()
         self._held = ExitStack()
         self._loop: asyncio.Task[None] | None = None
@@ -63,13 +65,12 @@ class Jobs:
         self._held.close()
 
     async def quantize(self, model: str, version: str, wish: Mapping[str, Any]) -> Job:
-        """Queue a job. Raises Unsupported, QueueFull, Malformed for rows that are not there, and as Store.resolve."""
+        """Queue a job. Raises Unsupported, QueueFull, and as `files_of`, `KnownRecipes.judge` and `Store.resolve`."""
         records = self._open_records()
         assert self._settings.rows is not None
-        for key in ("calibration", "evaluate"):
-            if wish[key] is not None:
-                rows_below(self._settings.rows, wish[key])
+        files_of(wish, self._settings.rows)
         record = await asyncio.to_thread(self._store.resolve, model, version)
+        await self._recipes.judge(wish)
         self._refuse_if_full()
         job = records.add(record.name, record.version, wish)
         self._changed(job)

@@ -35,6 +35,7 @@ class QuantizeRequest(BaseModel):
     max_drop: float = Field(0.005, ge=0, le=1, strict=True)
     min_speedup: float = Field(1.0, ge=0, le=1000, strict=True)
     recipes: list[StrictStr] = []
+    imports: dict[StrictStr, StrictStr] = {}
     exclude: list[StrictStr] = []
     exclude_auto: StrictBool = False
     seed: StrictInt = Field(0, ge=0, lt=1 << 32)
@@ -47,12 +48,12 @@ class QuantizeRequest(BaseModel):
             raise ValueError("a metric of your own is code, which no request may run; use `octet quantize`")
         return value
 
-    @field_validator("calibration", "evaluate", "image", "recipes", "exclude")
+    @field_validator("calibration", "evaluate", "image", "recipes", "imports", "exclude")
     @classmethod
-    def _fits_a_command_line(cls, value: str | list[str] | None) -> str | list[str] | None:
-        for text in value if isinstance(value, list) else [value or ""]:
-            if re.search("[\0\ud800-\udfff]", text):
-                raise ValueError("a text may hold no null byte and no half of a surrogate pair")
+    def _fits_a_command_line(cls, value: Any) -> Any:
+        texts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else [value]
+        if any(re.search("[\0\ud800-\udfff]", text or "") for text in texts):
+            raise ValueError("a text may hold no null byte and no half of a surrogate pair")
         return value
 
 

@@ -1,6 +1,7 @@
 """Quantization as a job of a server: from the request to a variant that serves, and everything that comes between."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from typing import Any
 
 import onnx
 import pytest
+from onnxruntime.quantization import quantize_dynamic
 
 from model_store.store import Store
 from tests.service.conftest import Publish, Start
@@ -180,9 +182,24 @@ def test_the_process_of_a_job_is_killed_when_its_pipe_closes(publish: Publish, s
 
 def test_what_cannot_be_made_fails_and_says_why(start_digits: Start) -> None:
     server = start_digits()
-    ask(server, {**LAX, "recipes": ["--json"]})
-    assert until(server, 1, "failed")["error"].startswith("there is no recipe '--json'; the recipes are: ")
+    ask(server, {**LAX, "calibration": "digits.onnx"})
+    assert "digits.onnx" in until(server, 1, "failed")["error"]
     server.stop()
+
+
+def test_what_was_quantized_elsewhere_is_taken_in_from_the_folder_of_rows(
+    publish: Publish, start: Start, store_folder: Path, tmp_path: Path
+) -> None:
+    publish("digits", "1.0.0", onnx.load(DIGITS / "digits.onnx"))
+    shutil.copytree(DIGITS, tmp_path / "rows")
+    quantize_dynamic(DIGITS / "digits.onnx", tmp_path / "rows" / "mine.onnx", op_types_to_quantize=["MatMul", "Gemm"])
+    server = start("--rows", str(tmp_path / "rows"))
+    ask(server, {**ROWS, "max_drop": 0.05, "imports": {"mine": "mine.onnx"}})
+    (result,) = until(server, 1, "done")["result"]
+    assert (result["recipe"], result["variant"]) == ("mine", "mine")
+    server.stop()
+    with Store.open(store_folder) as store:
+        assert [variant.name for variant in store.resolve("digits").variants] == ["fp32", "mine"]
 
 
 def test_what_is_refused(start_digits: Start) -> None:
@@ -196,6 +213,13 @@ def test_what_is_refused(start_digits: Start) -> None:
         (PATH, {**ROWS, "max_drop": 1.5}, 400, "max_drop: Input should be less than or equal to 1"),
         (PATH, {**ROWS, "min_speedup": "fast"}, 400, "min_speedup: Input should be a valid number"),
         (PATH, {**ROWS, "recipes": "int8"}, 400, "recipes: Input should be a valid list"),
+        (PATH, {**ROWS, "recipes": ["--json"]}, 400, "there is no recipe '--json'; the recipes are: int8, "),
+        (PATH, {**ROWS, "imports": {"int8": "digits.onnx"}}, 400, "'int8' is the name of a recipe"),
+        (PATH, {**ROWS, "imports": {"mine": "nowhere.onnx"}}, 400, "there is no file 'nowhere.onnx' to take in"),
+        (PATH, {**ROWS, "imports": {"mine": "../../README.md"}}, 400, "there is no file '../../README.md'"),
+        (PATH, {**ROWS, "imports": {"mine": "."}}, 400, "there is no file '.' to take in"),
+        (PATH, {**ROWS, "imports": {"a=b": "digits.onnx"}}, 400, "variant name 'a=b' is not allowed"),
+        (PATH, {**ROWS, "imports": {"mine": "\0"}}, 400, "imports: Value error, a text may hold no null byte"),
         (PATH, {**ROWS, "recipes": ["\0"]}, 400, "recipes: Value error, a text may hold no null byte"),
         (PATH, {**ROWS, "exclude": ["\ud800"]}, 400, "no half of a surrogate pair"),
         (PATH, {**ROWS, "speed": 1}, 400, "speed: Extra inputs are not permitted"),
