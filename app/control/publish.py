@@ -8,8 +8,8 @@ from typing import NoReturn
 from pydantic import ValidationError
 
 from engines.onnx_file import read_onnx
-from engines.onnxruntime_trial import prove_it_loads
 from engines.signature import Signature, incompatibilities
+from engines.trial import prove_it_loads
 from model_store.errors import Incompatible, InvalidMetadata, NotFound
 from model_store.incoming import Progress
 from model_store.manifest import Metadata
@@ -38,7 +38,7 @@ def publish(
     check_model(name)
     parse(version)
     model = read_onnx(path)
-    prove_it_loads(path, model.signature)
+    prove_it_loads("onnxruntime", path, model.signature)
     before = _promised(store, name, version)
     if before is not None and not force_incompatible:
         _refuse_differences(before, version, Signature.from_json(before.signature), model.signature)

@@ -10,8 +10,8 @@ from onnx import ModelProto
 from engines import apart
 from engines.errors import ModelFileError
 from engines.onnx_file import read_onnx
-from engines.onnxruntime_trial import prove_it_loads
 from engines.signature import Signature, TensorSpec
+from engines.trial import prove_it_loads
 from tests.graphs import gather, identity, model, node, value, with_external
 
 FATAL = Signature(
@@ -40,17 +40,17 @@ def test_a_file_that_ends_the_process_which_infers_its_shapes_is_refused(path: P
 def test_a_file_that_ends_the_process_which_loads_it_is_refused(path: Path) -> None:
     onnx.save(fatal(told=True), path)
     with pytest.raises(ModelFileError, match=r"ends the process which reads it \(SIGABRT\)"):
-        prove_it_loads(path, FATAL)
+        prove_it_loads("onnxruntime", path, FATAL)
 
 
 def test_a_file_that_loads_is_proved_to(mlp_onnx: Path) -> None:
-    prove_it_loads(mlp_onnx, read_onnx(mlp_onnx).signature)
+    prove_it_loads("onnxruntime", mlp_onnx, read_onnx(mlp_onnx).signature)
 
 
 def test_external_data_is_found_beside_the_file(path: Path) -> None:
     (path.parent / "w.bin").write_bytes(np.ones(3, np.float32).tobytes())
     with_external(path, "w.bin")
-    prove_it_loads(path, read_onnx(path).signature)
+    prove_it_loads("onnxruntime", path, read_onnx(path).signature)
 
 
 def test_what_onnx_runtime_cannot_load_is_refused_in_its_words(path: Path) -> None:
@@ -63,7 +63,7 @@ def test_what_onnx_runtime_cannot_load_is_refused_in_its_words(path: Path) -> No
     onnx.save(unheard_of, path)
     signature = read_onnx(path).signature
     with pytest.raises(ModelFileError, match=r"ONNX Runtime cannot load the model: .*Frobnicate") as refused:
-        prove_it_loads(path, signature)
+        prove_it_loads("onnxruntime", path, signature)
     assert "Traceback" not in str(refused.value)
 
 
@@ -71,7 +71,7 @@ def test_that_made_up_rows_are_refused_is_no_reason(path: Path) -> None:
     made = gather()
     made.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.empty(0, np.float32), "table"))
     onnx.save(made, path)
-    prove_it_loads(path, read_onnx(path).signature)
+    prove_it_loads("onnxruntime", path, read_onnx(path).signature)
 
 
 def test_shapes_that_cannot_be_worked_out_are_told_in_words(path: Path) -> None:
@@ -86,11 +86,11 @@ def test_shapes_that_cannot_be_worked_out_are_told_in_words(path: Path) -> None:
 def test_a_process_that_takes_too_long_is_ended(mlp_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apart, "_MOST_SECONDS", 0)
     with pytest.raises(ModelFileError, match="not read within 0 s"):
-        prove_it_loads(mlp_onnx, read_onnx(mlp_onnx).signature)
+        prove_it_loads("onnxruntime", mlp_onnx, read_onnx(mlp_onnx).signature)
 
 
 def test_a_folder_named_like_a_package_is_not_imported(mlp_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (mlp_onnx.parent / "engines").mkdir()
     (mlp_onnx.parent / "engines" / "__init__.py").write_text("raise SystemExit('imported')")
     monkeypatch.chdir(mlp_onnx.parent)
-    prove_it_loads(mlp_onnx, read_onnx(mlp_onnx).signature)
+    prove_it_loads("onnxruntime", mlp_onnx, read_onnx(mlp_onnx).signature)
