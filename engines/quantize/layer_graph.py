@@ -70,9 +70,9 @@ class Graph:
         tensor = self._held.get(name)
         return None if tensor is None else np.asarray(numpy_helper.to_array(tensor, str(self.folder)))
 
-    def is_float(self, name: str) -> bool:
-        """Whether it is a constant in FP32."""
-        return name in self._held and self._held[name].data_type == onnx.TensorProto.FLOAT
+    def dtypes(self, node: NodeProto) -> list[int]:
+        """Of every constant that a node takes, as ONNX counts them."""
+        return [self._held[name].data_type for name in node.input if name in self._held]
 
     def is_dequantized(self, name: str) -> bool:
         """Whether a DequantizeLinear makes it."""
@@ -134,17 +134,21 @@ def _pairs(source: Graph, variant: Graph) -> dict[str, str]:
         if made.op_type not in _LAYERS:
             continue
         tensor = name if name in variant.producers else source.biased(name)  # a bias may be fused into its layer
-        if tensor not in pairs and tensor in variant.producers and _is_changed(made, variant.layer(tensor), variant):
+        if (
+            tensor not in pairs
+            and tensor in variant.producers
+            and _is_changed(made, variant.layer(tensor), source, variant)
+        ):
             pairs[tensor] = tensor
     return pairs
 
 
-def _is_changed(before: NodeProto, after: NodeProto, variant: Graph) -> bool:
-    """Whether a layer is computed otherwise than in FP32."""
-    if before.op_type == after.op_type and list(before.input) == list(after.input):
-        return False
+def _is_changed(before: NodeProto, after: NodeProto, source: Graph, variant: Graph) -> bool:
+    """Whether a layer is computed otherwise than in the source: its weights may keep their name and lose their bits."""
+    if list(before.input) == list(after.input) and source.dtypes(before) == variant.dtypes(after):
+        return before.op_type != after.op_type
     takes_rounded = any(variant.is_dequantized(name) for name in after.input)
-    return takes_rounded or after.op_type not in _LAYERS or not any(map(variant.is_float, after.input))
+    return takes_rounded or after.op_type not in _LAYERS or onnx.TensorProto.FLOAT not in variant.dtypes(after)
 
 
 def _is_rescaled(name: str, source: Graph, variant: Graph) -> bool:

@@ -11,9 +11,10 @@ from onnx import ModelProto, NodeProto
 
 from engines.onnx_signature import signature_of
 from engines.quantize.arithmetic import predicted_sqnr_db
+from engines.quantize.half import HALF
 from engines.quantize.layers import measure_layers
 from engines.quantize.open_rows import open_rows
-from engines.quantize.recipe import Source
+from engines.quantize.recipe import Options, Source
 from engines.quantize.report import MOST_DB, Layer
 from engines.quantize.rows import RowsSpec
 from tests.engines.quantize.conftest import DIGITS
@@ -178,6 +179,15 @@ def test_the_layers_of_digits_are_told_by_the_names_that_can_be_excluded(
         assert [layer.sqnr_db for layer in layers] == sorted(layer.sqnr_db for layer in layers)
         assert all(25 < layer.sqnr_db < 60 for layer in layers)
     assert measure_layers(digits, digits.path, rows) == ()
+
+
+def test_weights_that_keep_their_name_and_lose_their_bits_are_told(digits: Source, tmp_path: Path) -> None:
+    rows = open_rows(RowsSpec(str(DIGITS / "test.npz")), digits.signature)
+    made = HALF[0].make(digits, None, tmp_path, Options(), lambda what, done: None)
+    names = {item.name for item in onnx.load(digits.path).graph.node if item.op_type in ("Conv", "Gemm")}
+    layers = measure_layers(digits, made.main, rows)
+    assert {layer.node for layer in layers} == names
+    assert all(55 < layer.sqnr_db < 80 for layer in layers)
 
 
 def test_files_of_other_kinds_have_no_layers(digits: Source) -> None:
