@@ -40,16 +40,17 @@ def changes(runner: Runner, rows: Arrays) -> Iterator[Change]:
                 yield Change(inf, f"output '{name}' has shape {list(array.shape)} for {size} rows")
                 continue
             for position in range(size):
-                difference = _difference(alone[position][name], array[position : position + 1])
+                change = difference(alone[position][name], array[position : position + 1])
                 words = (
-                    f"output '{name}' of a row changes by {difference:.2g} of its scale "
+                    f"output '{name}' of a row changes by {change:.2g} of its scale "
                     f"when the row shares a batch of {size}"
                 )
-                yield Change(difference, words)
+                yield Change(change, words)
         size //= 2
 
 
-def _difference(one: Array, other: Array) -> float:
+def difference(one: Array, other: Array) -> float:
+    """Between two answers, as in `Change`; infinity where one holds NaN and the other does not."""
     if one.shape != other.shape:
         return inf
     if one.dtype.kind in "Obiu":

@@ -47,10 +47,11 @@ def read_onnx(path: Path) -> OnnxModel:
     outside the folder, and inputs or outputs that are no tensors or of a dtype that is not served. Whether ONNX
     Runtime runs it, only loading shows.
     """
-    return _judge(path, _parse(path))
+    return _judge(path, parse_onnx(path))
 
 
-def _parse(path: Path) -> ModelProto:
+def parse_onnx(path: Path) -> ModelProto:
+    """The file without its external data, not judged any further. Raises ModelFileError."""
     content = _content(path)
     try:
         model = onnx.load_model_from_string(content)

@@ -12,6 +12,7 @@ from openvino import Model, PartialShape
 
 from engines.engine import Array, Arrays
 from engines.errors import InputRefused, LoadError
+from engines.index_bounds import refuse_beyond
 from engines.samples import sample_shape
 from engines.signature import Signature
 
@@ -45,7 +46,7 @@ class InputCheck:
         for name, array in inputs.items():
             _refuse_beyond_32_bits(name, array)
         for name, size in self._table_sizes.items():
-            _refuse_beyond(name, inputs[name], size)
+            refuse_beyond(name, inputs[name], size)
         shapes = tuple((name, array.shape) for name, array in inputs.items())
         if shapes not in self._known:
             self._refuse_shapes(shapes)
@@ -110,11 +111,3 @@ def _table_sizes(model: Model) -> dict[str, int]:
             for name in source.output(0).get_names():
                 sizes[name] = min(rows.get_length(), sizes.get(name, rows.get_length()))
     return sizes
-
-
-def _refuse_beyond(name: str, indices: Array, size: int) -> None:
-    if indices.size and not (-size <= indices.min() and indices.max() < size):
-        worst = max(indices.max(), indices.min(), key=lambda index: abs(int(index)))
-        raise InputRefused(
-            f"the model refused these values: '{name}' holds {worst}, an index must be within [{-size},{size - 1}]"
-        )

@@ -84,9 +84,14 @@ def build_flags(module: Module) -> list[Any]:
 
 
 def new_context(module: Module, engine: Any) -> Any:
-    """An execution context, or None where memory does not suffice. RTX compiles its kernels now, not while it runs."""
+    """An execution context that has no memory to work in before `set_device_memory`, or None where it fails.
+
+    RTX compiles its kernels now, not while it runs; and only with memory that is given to it can it be captured.
+    """
+    given = module.api.ExecutionContextAllocationStrategy.USER_MANAGED
     if module.name != RTX:
-        return engine.create_execution_context()
+        return engine.create_execution_context(given)
     config = engine.create_runtime_config()
+    config.set_execution_context_allocation_strategy(given)
     config.dynamic_shapes_kernel_specialization_strategy = module.api.DynamicShapesKernelSpecializationStrategy.EAGER
     return engine.create_execution_context(config)

@@ -13,16 +13,19 @@ from engines.engine import Engine, OpenEngine
 from engines.errors import LoadError
 from engines.onnx_file import read_onnx
 from engines.signature import Signature
+from tests.fakes.fake_gpu import open_on_fake_gpu
 from tests.tflite import tflite
 
 ENGINES: dict[str, OpenEngine] = {
     "onnxruntime": onnxruntime_engine.load,
     "openvino": openvino_engine.load,
     "litert": litert_engine.load,
+    "tensorrt": open_on_fake_gpu,
 }
 REFUSED_AT_LOADING = {
     "openvino": "runs no text|values of an input decide",
     "litert": "runs no text|UINT64 is unsupported",
+    "tensorrt": "runs no (string|u?int16|u?int32|uint64|float64)|decide",
 }
 """What an engine says of a model of this suite that it cannot run."""
 IN_32_BITS = {"openvino"}

@@ -1,0 +1,28 @@
+"""A fake TensorRT: its kernels are ONNX Runtime on the CPU, and its plans hold the ONNX file that they were made of.
+
+It keeps the library's manners: it answers False or None instead of raising and says why in the log, its objects end
+the process without a device (here: an AssertionError), it answers an index beyond its table with zeros. What the real
+one would compute, and which models it takes, it cannot show.
+
+`faults` is what tests break.
+"""
+
+from tensorrt.enums import (
+    DataType,
+    ExecutionContextAllocationStrategy,
+    ILogger,
+    TensorIOMode,
+)
+from tensorrt.faults import faults
+from tensorrt.run import Runtime
+
+__version__ = "0.0.fake"
+
+__all__ = [
+    "DataType",
+    "ExecutionContextAllocationStrategy",
+    "ILogger",
+    "Runtime",
+    "TensorIOMode",
+    "faults",
+]

@@ -1,0 +1,15 @@
+"""What goes wrong. A process is told by OCTET_FAKE_FAULTS, with commas between."""
+
+import os
+
+faults: set[str] = set(filter(None, os.environ.get("OCTET_FAKE_FAULTS", "").split(",")))
+"""Any of:
+
+    plan        no plan can be loaded
+    context     no execution context can be made
+    capture     nothing can be captured
+    graph       a graph answers something else than the run before it
+    run         nothing runs
+    nan         every number that comes out is NaN
+    mixed       a row answers with the row beside it
+"""
