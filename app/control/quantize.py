@@ -21,6 +21,7 @@ from engines.quantize.answers import Answering
 from engines.quantize.gate import Limits, is_accurate
 from engines.quantize.golden import write_golden
 from engines.quantize.imported import Imported
+from engines.quantize.layers import worst_layer
 from engines.quantize.measure import Openers, Subject, measure
 from engines.quantize.open_rows import open_rows
 from engines.quantize.recipe import Made, Options, Recipe, Source
@@ -34,7 +35,6 @@ from model_store.store import Store
 
 # Beyond it, what is left would hardly be quantized.
 _MOST_EXCLUDED = 8
-_EXCLUDABLE = ("Conv", "MatMul", "Gemm")
 
 Progress = Callable[[str, str, float], None]
 """Called with the variant, what is being done with it, and the share that is done, 0 to 1."""
@@ -103,7 +103,7 @@ class Quantizing:
             attempt = folder / str(len(options.exclude))
             attempt.mkdir()
             made, report = self._attempt(recipe, attempt, options, progress)
-            worst = worst_layer(report, options.exclude) if self._wish.exclude_auto else None
+            worst = next_excluded(report, options.exclude) if self._wish.exclude_auto else None
             if worst is None:
                 break
             options = replace(options, exclude=(*options.exclude, worst))
@@ -192,15 +192,11 @@ def first_of(store: Store, record: VersionRecord) -> VariantRecord:
     return ladder(AUTO, now, SpeedMemory(store).recall(now.variants))[0]
 
 
-def worst_layer(report: Report, excluded: Sequence[str]) -> str | None:
-    """The layer to leave as it is next: the one with most error of those that are quantized.
-
-    None where that would not help any more: the drop is allowed, or enough was tried.
-    """
+def next_excluded(report: Report, excluded: Sequence[str]) -> str | None:
+    """The layer to leave as it is next; None where the drop is allowed, or enough was tried."""
     if report.quality.drop.high <= report.verdict.max_drop or len(excluded) >= _MOST_EXCLUDED:
         return None
-    left = (layer.node for layer in report.layers if layer.operator in _EXCLUDABLE and layer.node not in excluded)
-    return next(left, None)
+    return worst_layer(report.layers, excluded)
 
 
 def _chosen(wish: Wish) -> tuple[Recipe, ...]:

@@ -1,6 +1,6 @@
 """Error by layer: what quantizing does to each tensor, beside what the arithmetic of rounding predicts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ _ENOUGH_DB = 30.0  # an error of 3 %
 _OWN_DB = 6.0  # twice the error of what came in
 _FEW_LEVELS_DB = 25.0
 _CLIPPED = 0.001
+_EXCLUDABLE = {"Conv", "MatMul", "Gemm"}
 
 
 @dataclass(slots=True)
@@ -62,6 +63,12 @@ def measure_layers(source: Source, variant: Path, rows: Rows) -> tuple[Layer, ..
         sums |= _compare(graphs, found[start : start + _TAPS], rows_apart(inputs, source.signature))
     layers = [_layer(tap, sums) for tap in found if sums[tap.tensor].values]
     return tuple(sorted(layers, key=lambda layer: layer.sqnr_db))
+
+
+def worst_layer(layers: Sequence[Layer], excluded: Collection[str]) -> str | None:
+    """The node to leave as it is next: of these layers, worst first, the first that is not; None where none is left."""
+    left = (layer.node for layer in layers if layer.operator in _EXCLUDABLE and layer.node not in excluded)
+    return next(left, None)
 
 
 def _compare(graphs: tuple[Graph, Graph], some: tuple[Tap, ...], rows: Iterator[Arrays]) -> dict[str, _Sums]:
