@@ -10,8 +10,8 @@ from engines.index_bounds import index_bounds, refuse_indices
 from engines.onnx_file import parse_onnx
 from engines.signature import Signature
 from engines.tensorrt.buckets import bucket_of, buckets
-from engines.tensorrt.build import BuildSettings
-from engines.tensorrt.build_apart import Progress, obtain
+from engines.tensorrt.build import BuildSettings, Progress
+from engines.tensorrt.build_apart import obtain
 from engines.tensorrt.context import Context, Form
 from engines.tensorrt.device import Cuda, CudaError
 from engines.tensorrt.module import Module, listen, load_module
@@ -45,7 +45,7 @@ def load(
         module = load_module(has_device=True)
         target = Target(module.name, module.version, found.name, found.sm, found.driver)
         bounds = index_bounds(parse_onnx(path))
-        plan = obtain(path, signature, settings, target, plans, progress)
+        plan = obtain(path, signature, settings, target, plans, progress, device=device)
         return TensorRtEngine(
             signature, plan.path.read_bytes(), cuda, module, bounds, instances=instances, device=device, graphs=graphs
         )
@@ -132,6 +132,7 @@ class TensorRtRunner:
         self.context = context
         self.forms = forms
         self._cuda, self._device, self._bounds = cuda, device, bounds
+        self._names = [spec.name for spec in signature.inputs]
         self._has_rows = signature.batch_axis is not None
         self._sizes = tuple(len(next(iter(form.inputs.values()))) for form in forms) if self._has_rows else ()
         self._known = {tuple(form.shapes.values()): form for form in forms}
@@ -154,7 +155,7 @@ class TensorRtRunner:
 
     def form_for(self, inputs: Arrays, rows: int | None) -> Form:
         """What so many rows of these shapes run as. Other shapes than those warmed up with run without a graph."""
-        shapes = {name: array.shape for name, array in inputs.items()}
+        shapes = {name: inputs[name].shape for name in self._names}
         if rows is not None:
             if rows > self._sizes[-1]:
                 raise InputRefused(f"{rows} rows came, and this variant was built for at most {self._sizes[-1]}")

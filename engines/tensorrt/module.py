@@ -83,15 +83,25 @@ def build_flags(module: Module) -> list[Any]:
     return [] if flag is None else [flag]
 
 
+def keeps_timings(module: Module) -> bool:
+    """Whether a build learns the times of kernels for the next one. RTX measures nothing: it compiles when it runs."""
+    return module.name != RTX
+
+
 def new_context(module: Module, engine: Any) -> Any:
     """An execution context that has no memory to work in before `set_device_memory`, or None where it fails.
 
     RTX compiles its kernels now, not while it runs; and only with memory that is given to it can it be captured.
     """
     given = module.api.ExecutionContextAllocationStrategy.USER_MANAGED
-    if module.name != RTX:
-        return engine.create_execution_context(given)
-    config = engine.create_runtime_config()
-    config.set_execution_context_allocation_strategy(given)
-    config.dynamic_shapes_kernel_specialization_strategy = module.api.DynamicShapesKernelSpecializationStrategy.EAGER
-    return engine.create_execution_context(config)
+    if module.name == RTX:
+        config = engine.create_runtime_config()
+        config.set_execution_context_allocation_strategy(given)
+        eager = module.api.DynamicShapesKernelSpecializationStrategy.EAGER
+        config.dynamic_shapes_kernel_specialization_strategy = eager
+        context = engine.create_execution_context(config)
+    else:
+        context = engine.create_execution_context(given)
+    if context is not None:
+        context.nvtx_verbosity = module.api.ProfilingVerbosity.NONE  # marks for a profiler slow every run down
+    return context

@@ -1,9 +1,9 @@
 """Plans as cache entries: built once for one model, one library and one device; rebuilt when any of them changes.
 
-    FOLDER/KEY.plan        what TensorRT made
-    FOLDER/KEY.json        what it was made of and for, and its digest; written last
-    FOLDER/DIGEST.timing   what building has learned of a device's kernels
-    FOLDER/lock            held while one builds: builds measure kernels, and need the device for themselves
+    FOLDER/KEY.plan         what TensorRT made
+    FOLDER/KEY.json         what it was made of and for, and its digest; written last
+    FOLDER/TARGET.timings   what building has learned of a device's kernels
+    FOLDER/lock             held while one builds: builds measure kernels, and need the device for themselves
 
 A plan is code: it is run only if its sidecar vouches for it and belongs to the key. None is ever taken from outside.
 """
@@ -19,10 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import onnx
-
-from engines.onnx_external import external_files
-from engines.tensorrt.build import BuildSettings
+from engines.tensorrt.build import PLAN, TIMINGS, BuildSettings
 
 NO_DEVICE = "none"
 
@@ -46,7 +43,7 @@ class Made:
     """What a plan is made of. Whatever changes here is another plan."""
 
     onnx: str
-    """Digest of the model's files; see `onnx_digest`."""
+    """Digest of the model's files; see `digest.onnx_digest`."""
     settings: BuildSettings
     target: Target
 
@@ -99,21 +96,23 @@ class Plans:
         with self._alone(), TemporaryDirectory(prefix="building-", dir=self.folder) as folder:
             yield Path(folder)
 
-    def keep(self, made: Made, built: Path, facts: dict[str, Any]) -> Plan:
-        """Take in the file `built`, which lies in the folder of `building`, in place of what was there."""
-        path = self.folder / f"{made.key}.plan"
+    def keep(self, made: Made, folder: Path, facts: dict[str, Any]) -> Plan:
+        """Take in what a build has left in its folder, in place of what was there."""
+        built, path = folder / PLAN, self.folder / f"{made.key}.plan"
         with built.open("rb") as file:
             plan = Plan(path, made, built.stat().st_size, file_digest(file, "sha256").hexdigest(), facts)
         record = {**asdict(made), "digest": plan.digest, "bytes": plan.bytes, "facts": facts}
-        sidecar = built.with_suffix(".json")
+        sidecar = folder / "sidecar"
         sidecar.write_text(json.dumps(record, indent=1))
         built.replace(path)
         sidecar.replace(path.with_suffix(".json"))
+        if (folder / TIMINGS).exists():
+            (folder / TIMINGS).replace(self.timings(made.target))
         return plan
 
-    def timing(self, target: Target) -> Path:
-        """Where the timing cache of a target lies, if there is one."""
-        return self.folder / f"{_digest(asdict(target))[:16]}.timing"
+    def timings(self, target: Target) -> Path:
+        """Where lies what was learned of a target's kernels, if anything was."""
+        return self.folder / f"{_digest(asdict(target))[:16]}.timings"
 
     def prune(self, living: Collection[str]) -> list[Plan]:
         """Remove plans of models that are not in `living` (digests), those that a newer one replaces, and leftovers.
@@ -126,7 +125,7 @@ class Plans:
             plans = sorted(self.all(), key=lambda plan: plan.path.stat().st_mtime_ns)
             kept = {_purpose(plan): plan for plan in plans if plan.made.onnx in living}
             files = {path for plan in kept.values() for path in (plan.path, plan.path.with_suffix(".json"))}
-            timings = {self.timing(plan.made.target) for plan in kept.values()}
+            timings = {self.timings(plan.made.target) for plan in kept.values()}
             self._remove_all_but(files | timings)
         return [plan for plan in plans if plan not in kept.values()]
 
@@ -154,16 +153,6 @@ class Plans:
                 shutil.rmtree(path, ignore_errors=True)
             elif path not in files and path.name != "lock":
                 path.unlink(missing_ok=True)
-
-
-def onnx_digest(path: Path) -> str:
-    """Of the ONNX file and of the external data it names: it changes with any byte. Raises ModelFileError."""
-    model = onnx.load(path, load_external_data=False)
-    digests = {}
-    for name, file in {"": path, **external_files(model, path.parent)}.items():
-        with file.open("rb") as opened:
-            digests[name] = file_digest(opened, "sha256").hexdigest()
-    return _digest(digests)
 
 
 def _purpose(plan: Plan) -> tuple[object, ...]:

@@ -11,8 +11,8 @@ import onnx
 
 from engines.signature import Signature
 from engines.tensorrt import engine
-from engines.tensorrt.build import Bounds, BuildSettings
-from engines.tensorrt.plans import Made, Plan, Plans, Target, onnx_digest
+from engines.tensorrt.build import PLAN, Bounds, BuildSettings
+from engines.tensorrt.plans import Made, Plan, Plans, Target
 from engines.tensorrt.profile import profile_shapes
 
 FAKES = Path(__file__).parent / "gpu"
@@ -82,12 +82,18 @@ def open_on_fake_gpu(path: Path, signature: Signature, *, instances: int, thread
 
 
 def _obtain(
-    path: Path, signature: Signature, settings: BuildSettings, target: Target, plans: Plans, progress: Any
+    path: Path,
+    signature: Signature,
+    settings: BuildSettings,
+    target: Target,
+    plans: Plans,
+    progress: Any,
+    *,
+    device: int,
 ) -> Plan:
     from tensorrt.plan import Plan as FakePlan
 
-    made = Made(onnx_digest(path), settings, target)
+    made = Made("of whatever model", settings, target)
     with plans.building() as folder:
-        built = folder / "built"
-        built.write_bytes(FakePlan(onnx.load(path), profile_shapes(signature, settings)).write())
-        return plans.keep(made, built, {})
+        (folder / PLAN).write_bytes(FakePlan(onnx.load(path), profile_shapes(signature, settings)).write())
+        return plans.keep(made, folder, {})

@@ -1,0 +1,75 @@
+"""Why TensorRT does not take a model: a node, its operator, the reason, and what mends it."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from engines.errors import LoadError
+
+RECIPE = "int8-tensorrt"
+"""The recipe that makes Q/DQ as TensorRT takes it."""
+
+_MAKE_AGAIN = f"make the variant again with the recipe {RECIPE}"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One reason. The model runs only without all of them."""
+
+    node: str
+    """Its name, if it has one."""
+    operator: str
+    """Empty where no node is at fault."""
+    reason: str
+    mends: str
+
+
+def listed(refusals: Iterable[Refusal]) -> list[str]:
+    """A line for each reason. A quantized model may have hundreds of nodes of one kind: the first and their number."""
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for one in refusals:
+        alike.setdefault((one.operator, one.reason, one.mends), []).append(one.node)
+    return [f"{_nodes(nodes, operator)}{reason}; {mends}" for (operator, reason, mends), nodes in alike.items()]
+
+
+def refused(refusals: Iterable[Refusal]) -> LoadError:
+    """The error of a build that is not begun."""
+    return LoadError("TensorRT refuses the model: " + "; ".join(listed(refusals)))
+
+
+def _nodes(nodes: list[str], operator: str) -> str:
+    if not operator:
+        return ""
+    more = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
+    return f"node '{nodes[0]}' ({operator}){more}: "
+
+
+# What the parser says of which operators -> what mends it. The first that fits.
+_MENDS = (
+    (r"^(DynamicQuantize|MatMulInteger|ConvInteger|QLinear|QuantizeLinear|DequantizeLinear)", "", _MAKE_AGAIN),
+    (r"^MatMulNBits", "", f"weights by blocks want FP16 around them; take the recipe fp16 or {RECIPE}"),
+    ("", "must have (the )?same (input )?type", "take the recipe fp16, which puts casts where types meet"),
+    ("", "", "serve it with ONNX Runtime, or export the model otherwise"),
+)
+
+
+def mend_of(operator: str, reason: str) -> str:
+    """What to do about what the parser said."""
+    fits = (mends for ops, why, mends in _MENDS if re.search(ops, operator) and re.search(why, reason))
+    return next(fits)
+
+
+def reason_of(said: str) -> str:
+    """The reason in what the parser says: without its own source, and without what follows from having no GPU."""
+    lines = [line for line in said.splitlines() if "Cuda Runtime" not in line]
+    told = lines[-1] if lines else said
+    if found := re.search(r"Error Code \d+: [^(]*\((?:\S+: )?(.*?)\.? In \w+ at .*\)", told):
+        return found[1]
+    told = told.rpartition("Assertion failed: ")[2]
+    if told.strip() in ("false", "") or "plugin" in told.lower():
+        return "TensorRT has no such operator"
+    if quoted := re.search(r'&& "(.*)"$', told):
+        return quoted[1].rstrip(".")
+    condition, _, words = told.partition(": ")
+    is_code = words and re.search(r"::|->|[()=!&]", condition)
+    return (words if is_code else told).partition(". Please set")[0].rstrip(".")
