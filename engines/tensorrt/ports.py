@@ -68,6 +68,9 @@ def _shapes(engine: Any, spec: TensorSpec) -> Shapes:
             f"the values of input '{spec.name}' decide shapes, for which no memory can be held ready; serve this model "
             "with onnxruntime"
         )
+    fixed = tuple(engine.get_tensor_shape(spec.name))
+    if -1 not in fixed:
+        return fixed, fixed, fixed
     least, usual, most = (tuple(shape) for shape in engine.get_tensor_profile_shape(spec.name, 0))
     return least, usual, most
 

@@ -11,17 +11,21 @@ from tensorrt.enums import (
     DataType,
     ExecutionContextAllocationStrategy,
     ILogger,
+    ProfilingVerbosity,
     TensorIOMode,
 )
 from tensorrt.faults import faults
-from tensorrt.run import Runtime
+from tensorrt.run import ICudaEngine, IExecutionContext, Runtime
 
 __version__ = "0.0.fake"
 
 __all__ = [
     "DataType",
     "ExecutionContextAllocationStrategy",
+    "ICudaEngine",
+    "IExecutionContext",
     "ILogger",
+    "ProfilingVerbosity",
     "Runtime",
     "TensorIOMode",
     "faults",

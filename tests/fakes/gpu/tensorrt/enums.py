@@ -27,6 +27,12 @@ class ExecutionContextAllocationStrategy(IntEnum):
     USER_MANAGED = 2
 
 
+class ProfilingVerbosity(IntEnum):
+    LAYER_NAMES_ONLY = 0
+    NONE = 1
+    DETAILED = 2
+
+
 class Severity(IntEnum):
     INTERNAL_ERROR = 0
     ERROR = 1

@@ -12,7 +12,7 @@ from engines.engine import Array
 from engines.onnx_signature import signature_of
 from engines.onnxruntime_engine import OnnxRuntimeEngine
 from engines.signature import NUMPY_DTYPES
-from tensorrt.enums import DataType, ExecutionContextAllocationStrategy, ILogger, TensorIOMode
+from tensorrt.enums import DataType, ExecutionContextAllocationStrategy, ILogger, ProfilingVerbosity, TensorIOMode
 from tensorrt.faults import faults
 from tensorrt.plan import Plan, Shape
 
@@ -90,6 +90,8 @@ class ICudaEngine:
 
 
 class IExecutionContext:
+    nvtx_verbosity = ProfilingVerbosity.DETAILED
+
     def __init__(self, engine: ICudaEngine) -> None:
         self.engine = engine
         self._shapes: dict[str, Shape] = {}
