@@ -5,6 +5,7 @@ source from the store -> for each recipe: make -> measure -> gate -> store with 
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,10 +23,11 @@ from engines.quantize.gate import Limits, is_accurate
 from engines.quantize.golden import write_golden
 from engines.quantize.imported import Imported
 from engines.quantize.layers import worst_layer
-from engines.quantize.measure import Openers, Subject, measure
+from engines.quantize.measure import Subject, measure
 from engines.quantize.open_rows import open_rows
 from engines.quantize.recipe import Made, Options, Recipe, Source
 from engines.quantize.recipes import RECIPES
+from engines.quantize.reference import Reference
 from engines.quantize.report import Report, to_json
 from engines.quantize.rows import Rows, RowsSpec
 from engines.signature import Signature
@@ -80,15 +82,17 @@ class Quantizing:
         signature = Signature.from_json(record.signature)
         self._source = Source(store.materialise(record, published.name), signature)
         self._calibration = open_rows(wish.calibration, signature)
-        self._evaluation = open_rows(wish.evaluation, signature)
+        evaluation = open_rows(wish.evaluation, signature)
+        self._reference = Reference(self._source, open_engines[published.engine], evaluation, usable_cores())
 
     def run(self, progress: Progress) -> Iterator[Tried]:
         """Try each recipe and give what came of it. A recipe that fails leaves nothing, and the next one is tried."""
-        for recipe in self.recipes:
-            try:
-                yield self._try(recipe, progress)
-            except (EngineError, Conflict) as error:
-                yield Tried(recipe.name, None, str(error))
+        with closing(self._reference):
+            for recipe in self.recipes:
+                try:
+                    yield self._try(recipe, progress)
+                except (EngineError, Conflict) as error:
+                    yield Tried(recipe.name, None, str(error))
 
     def _try(self, recipe: Recipe, progress: Progress) -> Tried:
         why_not = tools.missing(recipe) or recipe.refuses(self._source)
@@ -144,13 +148,11 @@ class Quantizing:
         )
         return measure(
             subject,
-            self._source,
+            self._reference,
             made,
-            Openers(self._open_engines[published.engine], self._open_engines[recipe.engine]),
-            self._evaluation,
+            self._open_engines[recipe.engine],
             self._wish.limits,
             metric=self._wish.metric,
-            cores=usable_cores(),
             progress=told,
         )
 

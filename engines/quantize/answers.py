@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -9,16 +10,28 @@ from engines.engine import Array, Arrays, Runner
 from engines.signature import Signature
 
 
+class Answers(Protocol):
+    """A model that answers rows."""
+
+    @property
+    def signature(self) -> Signature:
+        """The model's."""
+        ...
+
+    def answer(self, inputs: Arrays) -> dict[str, Array]:
+        """Every output with one entry a row along axis 0. Raises what a run raises."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """One runner, and whether rows may share its batches."""
+    """One runner, and whether rows may share its batches; see `Answers`."""
 
     runner: Runner
     signature: Signature
     batched: bool
 
     def answer(self, inputs: Arrays) -> dict[str, Array]:
-        """Every output with one entry a row along axis 0. Raises what the runner raises."""
         if self.batched:
             return self.runner.run(inputs)
         alone = [self.runner.run(row) for row in rows_apart(inputs, self.signature)]

@@ -30,6 +30,14 @@ def rows_in(columns: Columns) -> int:
     return len(next(iter(columns.values())))
 
 
+def to_bytes(array: Array) -> bytes:
+    """The values, to digest them: arrays of one dtype and shape have the same bytes if they are equal."""
+    if array.dtype == object:  # the length keeps "a", "bc" and "ab", "c" apart
+        texts = [str(value).encode() for value in array.flat]
+        return b"".join(len(text).to_bytes(8, "little") + text for text in texts)
+    return array.tobytes()
+
+
 def choose(count: int, most_rows: int | None, seed: int) -> Sequence[int]:
     """Ascending positions: all, or `most_rows` of them as the seed says."""
     if most_rows is None or most_rows >= count:

@@ -36,6 +36,11 @@ def _fit(array: Array, spec: TensorSpec, has_batch_axis: bool) -> Array:
     return np.ascontiguousarray(_shaped(_typed(array, spec), spec, has_batch_axis))
 
 
+def storable(array: Array) -> Array:
+    """An array as a numpy file can hold it; `restored` gives it back."""
+    return array.astype(np.str_) if array.dtype == object else array
+
+
 def restored(array: Array, dtype: str) -> Array:
     """An array out of a numpy file as the signature's dtype has it: such files know no `str` objects, no bfloat16."""
     if dtype == "string" and array.dtype.kind in "UO":

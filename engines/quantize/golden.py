@@ -7,7 +7,7 @@ import numpy as np
 
 from engines.engine import Array
 from engines.quantize.answers import Answering
-from engines.quantize.fit import restored
+from engines.quantize.fit import restored, storable
 from engines.quantize.rows import Rows
 from engines.signature import Signature, TensorSpec
 
@@ -26,7 +26,7 @@ def write_golden(path: Path, source: Answering, rows: Rows) -> None:
     inputs = next(iter(rows.batches(GOLDEN_ROWS))).inputs
     arrays = {f"input/{name}": array for name, array in inputs.items()}
     arrays |= {f"output/{name}": array for name, array in source.answer(inputs).items()}
-    stored: dict[str, Any] = {name: _stored(array) for name, array in arrays.items()}
+    stored: dict[str, Any] = {name: storable(array) for name, array in arrays.items()}
     np.savez_compressed(path, **stored)
 
 
@@ -38,7 +38,3 @@ def read_golden(path: Path, signature: Signature) -> Golden:
             return {spec.name: restored(stored[f"{kind}/{spec.name}"], spec.dtype) for spec in specs}
 
         return Golden(read("input", signature.inputs), read("output", signature.outputs))
-
-
-def _stored(array: Array) -> Array:
-    return array.astype(np.str_) if array.dtype == object else array

@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from engines.engine import Array
 from engines.errors import DataError
-from engines.quantize.columns import LABELS, Columns, Table, choose, rebatch, rows_in
+from engines.quantize.columns import LABELS, Columns, Table, choose, rebatch, rows_in, to_bytes
 from engines.quantize.fit import fit
 from engines.quantize.rows import Batch, Rows, RowsSpec
 from engines.quantize.rows_csv import CsvTable
@@ -79,13 +78,6 @@ def _digest(blocks: Iterator[Columns]) -> tuple[str, list[str]]:
         count += rows_in(block)
         for name, array in block.items():
             kinds[name] = (str(array.dtype), list(array.shape[1:]))
-            hashes.setdefault(name, hashlib.sha256()).update(_bytes(array))
+            hashes.setdefault(name, hashlib.sha256()).update(to_bytes(array))
     head = [(name, *kinds[name], hashes[name].hexdigest()) for name in sorted(kinds)]
     return hashlib.sha256(json.dumps([count, head]).encode()).hexdigest(), list(kinds)
-
-
-def _bytes(array: Array) -> bytes:
-    if array.dtype == object:  # the length keeps "a", "bc" and "ab", "c" apart
-        texts = [str(value).encode() for value in array.flat]
-        return b"".join(len(text).to_bytes(8, "little") + text for text in texts)
-    return array.tobytes()

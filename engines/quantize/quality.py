@@ -3,7 +3,7 @@
 import numpy as np
 
 from engines.engine import Array
-from engines.quantize.answers import Answering
+from engines.quantize.answers import Answers
 from engines.quantize.float_errors import FloatErrors, is_float
 from engines.quantize.metrics import read_metric, same_top
 from engines.quantize.report import Quality
@@ -14,7 +14,7 @@ from engines.quantize.statistics import broken_and_fixed, paired_drop
 _BATCH_ROWS = 8
 
 
-def compare(source: Answering, variant: Answering, rows: Rows, metric: str, seed: int) -> Quality:
+def compare(source: Answers, variant: Answers, rows: Rows, metric: str, seed: int) -> Quality:
     """Run both over all rows. `metric` is a name as `read_metric` knows.
 
     Raises DataError, what a run raises, and QuantizeError for a variant that answers infinity or NaN on its own.

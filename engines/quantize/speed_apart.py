@@ -14,18 +14,16 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from engines.engine import Engine, OpenEngine
+from engines.engine import OpenEngine
 from engines.machine import usable_cores
-from engines.measure import Split
-from engines.quantize.batch_mates import batch_mates
 from engines.quantize.golden import Golden, read_golden
 from engines.quantize.rows import Batch, Rows
-from engines.quantize.speed import Contender, compare_speed
+from engines.quantize.sides import Side, opened
+from engines.quantize.speed import compare_speed
 from engines.signature import Signature
 
 _LOWEST_PRIORITY = 19
 _BUDGET_SECONDS = 6.0
-_MOST_ROWS = 32  # in a batch, where the engine sets no bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,24 +91,15 @@ def measured(question: Question) -> Answer:
     """
     signature = Signature.from_json(question.signature)
     rows = _GoldenRows(read_golden(question.golden, signature))
-    source, _ = _contender(question.source, signature, rows)
-    variant, batched = _contender(question.variant, signature, rows)
-    speed = compare_speed(source, variant, rows, usable_cores(), _BUDGET_SECONDS, perf_counter)
-    return Answer(speed.throughput_ratio, speed.batch_1_ratio, batched)
+    source, variant = (_side(artifact, signature, rows) for artifact in (question.source, question.variant))
+    speed = compare_speed(source.contender, variant.contender, rows, usable_cores(), _BUDGET_SECONDS, perf_counter)
+    return Answer(speed.throughput_ratio, speed.batch_1_ratio, variant.mates.batched)
 
 
-def _contender(artifact: Artifact, signature: Signature, rows: Rows) -> tuple[Contender, bool]:
+def _side(artifact: Artifact, signature: Signature, rows: Rows) -> Side:
     load: OpenEngine = import_module(f"engines.{artifact.engine}_engine").load
-
-    def opened(split: Split) -> Engine:
-        return load(artifact.path, signature, instances=split.instances, threads=split.threads)
-
-    engine = opened(Split(1, 1))
-    try:
-        batched = batch_mates(engine, engine.runner(), rows).batched
-        return Contender(opened, signature, (engine.max_rows or _MOST_ROWS) if batched else 1), batched
-    finally:
-        engine.close()
+    with opened(artifact.path, signature, load, rows, usable_cores()) as side:
+        return side
 
 
 def main() -> None:

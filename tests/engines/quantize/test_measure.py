@@ -1,5 +1,6 @@
 """One report about real variants of the digits network, batch mates and golden rows included."""
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,16 +14,16 @@ from engines.quantize.answers import Answering
 from engines.quantize.batch_mates import batch_mates
 from engines.quantize.gate import Limits
 from engines.quantize.golden import GOLDEN_ROWS, read_golden, write_golden
-from engines.quantize.measure import Openers, Subject, measure
+from engines.quantize.measure import Subject, measure
 from engines.quantize.open_rows import open_rows
 from engines.quantize.recipe import Made, Source
+from engines.quantize.reference import Reference
 from engines.quantize.report import Report, from_json, to_json
 from engines.quantize.rows import Rows, RowsSpec
 from engines.signature import Signature, TensorSpec
 from tests.engines.quantize.conftest import DIGITS, Open
 
 SUBJECT = Subject("digits", "1.0.0", "int8", "onnxruntime", "int8", "0" * 64, 1000, 0.5, "1" * 64, 0)
-ORT = Openers(onnxruntime_engine.load, onnxruntime_engine.load)
 
 
 @pytest.fixture(scope="session")
@@ -32,18 +33,17 @@ def test_rows(digits: Source) -> Rows:
 
 def report_on(variant: Path, digits: Source, rows: Rows, limits: Limits) -> tuple[Report, list[float]]:
     shares: list[float] = []
-    report = measure(
-        SUBJECT,
-        digits,
-        Made(variant, details={"method": "MinMax"}),
-        ORT,
-        rows,
-        limits,
-        metric=None,
-        cores=2,
-        progress=lambda _, share: shares.append(share),
-        budget_seconds=0.0,
-    )
+    with closing(Reference(digits, onnxruntime_engine.load, rows, cores=2)) as reference:
+        report = measure(
+            SUBJECT,
+            reference,
+            Made(variant, details={"method": "MinMax"}),
+            onnxruntime_engine.load,
+            limits,
+            metric=None,
+            progress=lambda _, share: shares.append(share),
+            budget_seconds=0.0,
+        )
     return report, shares
 
 
