@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+from onnx import ModelProto
 from onnxruntime.quantization.onnx_model import ONNXModel
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
@@ -40,13 +41,27 @@ class Half:
         prepared = prepare(source.path, folder, options.exclude)
 
         def write(path: Path) -> None:
-            model = onnx.load(prepared.path)
-            halved = ONNXModel(convert_float_to_float16(model, keep_io_types=True, node_block_list=prepared.excluded))
-            halved.topological_sort()  # the casts were appended at the end
-            onnx.save(halved.model, path)
+            onnx.save(halve(onnx.load(prepared.path), prepared.excluded), path)
 
         made = write_quantized(self.name, folder, write)
         return Made(made, details={"method": "half precision", "weights": "fp16", "excluded": list(options.exclude)})
+
+
+def halve(model: ModelProto, excluded: list[str]) -> ModelProto:
+    """The model in FP16, but for its inputs, its outputs and the nodes `excluded`."""
+    _forget_shapes_of_weights(model)
+    halved = ONNXModel(convert_float_to_float16(model, keep_io_types=True, node_block_list=excluded))
+    halved.topological_sort()  # the casts were appended at the end
+    made: ModelProto = halved.model
+    return made
+
+
+def _forget_shapes_of_weights(model: ModelProto) -> None:
+    """The converter would take those for computed tensors, and halve them where an excluded node keeps its own."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    computed = [value for value in model.graph.value_info if value.name not in weights]
+    del model.graph.value_info[:]
+    model.graph.value_info.extend(computed)
 
 
 HALF = (

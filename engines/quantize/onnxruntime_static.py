@@ -74,7 +74,7 @@ class Static:
                 reduce_range=reduces_range(),
                 calibrate_method=self.method.kind,
                 calibration_cache_path=str(ranges),
-                nodes_to_exclude=[*prepared.excluded, *(_computed_products(model) if of_products else ())],
+                nodes_to_exclude=[*prepared.excluded, *(computed_products(model) if of_products else ())],
                 extra_options={"ActivationSymmetric": self.symmetric, **_FLOAT_OUTPUTS},
             ),
         )
@@ -118,10 +118,10 @@ def computes_by_products(model: ModelProto) -> bool:
     """Whether the network attends (multiplies two computed tensors), or has no convolution: it is no image network."""
     operators = {node.op_type for node in model.graph.node}
     has_attention = any(operator.endswith("Attention") for operator in operators)
-    return has_attention or bool(_computed_products(model)) or "Conv" not in operators
+    return has_attention or bool(computed_products(model)) or "Conv" not in operators
 
 
-def _computed_products(model: ModelProto) -> list[str]:
+def computed_products(model: ModelProto) -> list[str]:
     """Nodes that multiply two computed tensors. `MatMulConstBOnly` keeps no Q/DQ off them."""
     constant = {node.output[0] for node in weighted(model, {"MatMul"})}
     return [node.name for node in model.graph.node if node.op_type == "MatMul" and node.output[0] not in constant]

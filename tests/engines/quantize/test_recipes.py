@@ -27,6 +27,7 @@ FIT_DIGITS = {  # name -> the most bytes, as a share of the source's
     "int8-per-tensor": 0.27,
     "int8-dynamic": 1.0,
     "fp16": 0.51,
+    "int8-tensorrt": 0.28,
 }
 
 
@@ -111,6 +112,7 @@ def test_preparing_changes_nothing_about_logging(digits: Source, tmp_path: Path)
         ("int8-dynamic", "no MatMul, Gemm or Gather with constant"),
         ("fp16", "no FP32 weights"),
         ("bf16", "loads no BF16"),
+        ("int8-tensorrt", "no Conv, MatMul or Gemm with constant"),
     ],
 )
 def test_a_recipe_refuses_a_model_without_what_it_quantizes(name: str, told: str, tmp_path: Path) -> None:
@@ -136,7 +138,7 @@ def test_rows_that_the_model_cannot_run_are_refused(name: str, tmp_path: Path) -
         make(OURS[name], source, open_rows(RowsSpec(str(tmp_path / "rows.npz")), source.signature), tmp_path)
 
 
-@pytest.mark.parametrize("name", ["int8", "int8-entropy", "int8-corrected"])
+@pytest.mark.parametrize("name", ["int8", "int8-entropy", "int8-corrected", "int8-tensorrt"])
 def test_a_model_without_batch_axis_is_calibrated_row_by_row(name: str, tmp_path: Path) -> None:
     model = onnx.load(mlp(tmp_path / "mlp.onnx"))
     for value in (*model.graph.input, *model.graph.output):
