@@ -12,6 +12,7 @@ COMMANDS = {
     "model": ("app.cli.model:model", "Publish, list, label, retire and check the models of a store."),
     "quantize": ("app.cli.quantize:quantize", "Make, measure and judge low-precision variants of a version."),
     "serve": ("app.cli.serve:serve", "Serve models over REST."),
+    "health": ("app.cli.health:health", "Ask whether a server on this host is ready."),
     "config": ("app.cli.config:config", "Print every effective setting and where it came from."),
 }
 """Name -> where its click command is, and its line in `octet --help` (which must not import it)."""
