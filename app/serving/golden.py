@@ -2,17 +2,22 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from app.errors import AnswersDiffer
 from engines.engine import Engine, Runner
 from engines.errors import EngineError
 from engines.quantize.answers import Answering
-from engines.quantize.float_errors import FloatErrors, is_float
+from engines.quantize.arithmetic import sqnr_db
+from engines.quantize.float_errors import FloatErrors, float_pair, is_float
 from engines.quantize.golden import Golden
 
 # How much closer to its source the variant may have been on the rows of its report: those were others, and more.
 _MARGIN_DB = 6.0
 # Nothing needs to be closer than this: another processor sums float32 in another order.
 _CLOSE_DB = 40.0
+# A single row may be that much further away than all of them together.
+_ROW_MARGIN_DB = 10.0
 
 
 class Reference(NamedTuple):
@@ -42,8 +47,9 @@ def batch_of(reference: Reference, most_rows: int) -> Golden:
 def check(engine: Engine, runner: Runner, reference: Reference, rows: Golden, *, batched: bool) -> None:
     """Run golden rows as they would be served: what `batch_of` gave in one batch, else all, one by one.
 
-    Raises AnswersDiffer for a variant that is further from its source than when it was made. Outputs that are not of
-    floats are not compared: how often they may differ is the gate's affair.
+    Raises AnswersDiffer for a variant that is further from its source than when it was made; where the engine has
+    prepared batch sizes, also for one that is so at any of them. Outputs that are not of floats are not compared: how
+    often they may differ is the gate's affair.
     """
     try:
         found = Answering(runner, engine.signature, batched).answer(rows.inputs)
@@ -51,6 +57,8 @@ def check(engine: Engine, runner: Runner, reference: Reference, rows: Golden, *,
             return
         errors = FloatErrors()
         errors.add(rows.outputs, found)
+        if batched and engine.max_rows is not None:
+            _check_places(runner, reference, engine.max_rows)
     except EngineError as error:
         raise AnswersDiffer(f"its golden rows cannot be run here: {error}") from None
     if errors.sqnr_db < reference.least_db:
@@ -58,3 +66,22 @@ def check(engine: Engine, runner: Runner, reference: Reference, rows: Golden, *,
             f"on its golden rows it is {errors.sqnr_db:.1f} dB from its source, expected are {reference.least_db:.1f} "
             f"({reference.sqnr_db:.1f} when it was made): this machine computes it otherwise; quantize it here"
         )
+
+
+def _check_places(runner: Runner, reference: Reference, most_rows: int) -> None:
+    """An engine that prepares batch sizes has other kernels for each: golden rows in every place of every size."""
+    count = len(next(iter(reference.golden.inputs.values())))
+    for size in sorted({most_rows, *(1 << power for power in range(most_rows.bit_length()))}):
+        picked = np.arange(size) % count
+        rows, answers = ({name: array[picked] for name, array in arrays.items()} for arrays in reference.golden)
+        expected, found = float_pair(answers, runner.run(rows))
+        noise = ((expected - found) ** 2).sum(axis=1)
+        place = int(noise.argmax())
+        found_db = sqnr_db(float((expected**2).sum()) / size, float(noise[place]))
+        least_db = reference.least_db - _ROW_MARGIN_DB
+        if found_db < least_db:
+            raise AnswersDiffer(
+                f"in a batch of {size}, its answer to the golden row in place {place} is {found_db:.1f} dB from its "
+                f"source, expected are {least_db:.1f}: the engine mixes rows up, or computes this size wrongly; serve "
+                "another variant"
+            )

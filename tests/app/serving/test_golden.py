@@ -13,6 +13,7 @@ from engines.quantize.golden import Golden
 from engines.signature import Signature
 from tests import graphs
 from tests.app.conftest import DOUBLING
+from tests.fakes.fake_gpu import fake_gpu, open_here
 
 X = np.random.default_rng(0).normal(size=(13, 2)).astype(np.float32)
 
@@ -81,3 +82,25 @@ def test_whole_numbers_are_run_and_not_compared(tmp_path: Path) -> None:
     checked(0, 1, 2)
     with pytest.raises(AnswersDiffer, match="cannot be run here"):
         checked(0, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (None, None),
+        ("mixed 64", "in a batch of 64, its answer to the golden row in place"),
+        ("mixed 2", "in a batch of 2, "),
+        ("nan", "cannot be run here"),
+    ],
+)
+def test_prepared_batch_sizes_are_checked_one_by_one(doubling: Path, fault: str | None, words: str | None) -> None:
+    with fake_gpu() as gpu:
+        engine = open_here(doubling, DOUBLING)
+        runner, reference = engine.runner(), Reference(golden(), 200.0, batched=True)
+        if fault is None:
+            check(engine, runner, reference, batch_of(reference, 8), batched=True)
+        else:
+            gpu.faults.add(fault)
+            with pytest.raises(AnswersDiffer, match=words):
+                check(engine, runner, reference, batch_of(reference, 8), batched=True)
+        engine.close()

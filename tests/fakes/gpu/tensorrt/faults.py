@@ -11,5 +11,5 @@ faults: set[str] = set(filter(None, os.environ.get("OCTET_FAKE_FAULTS", "").spli
     graph       a graph answers something else than the run before it
     run         nothing runs
     nan         every number that comes out is NaN
-    mixed       a row answers with the row beside it
+    mixed 8     in a batch of 8, a row answers with the row beside it
 """

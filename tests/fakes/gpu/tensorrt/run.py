@@ -169,7 +169,7 @@ class IExecutionContext:
             }
         if "nan" in faults:
             answer = {name: np.full_like(array, np.nan) for name, array in answer.items()}
-        if "mixed" in faults:
+        if f"mixed {next(iter(shapes.values()))[0]}" in faults:
             answer = {name: np.roll(array, 1, 0) for name, array in answer.items()}
         return answer
 
