@@ -74,6 +74,10 @@ class QueueFull(OctetError):
     """The queue holds as many rows as it may, or the server as many bytes of bodies that are not decoded yet."""
 
 
+class TooManyJobs(OctetError):
+    """As many jobs wait as may."""
+
+
 class Draining(OctetError):
     """The server is about to stop."""
 
@@ -116,6 +120,7 @@ RULES: dict[type[BaseException], Rule] = {
     Unsupported: Rule(501, "unsupported"),
     NotReady: Rule(503, "not_ready", retry_after_seconds=1),
     QueueFull: Rule(503, "queue_full", retry_after_seconds=1),
+    TooManyJobs: Rule(503, "too_many_jobs", retry_after_seconds=60),
     Draining: Rule(503, "draining", retry_after_seconds=5),
     model_store.errors.StoreBusy: Rule(503, "store_busy", retry_after_seconds=1),
     DeadlineExceeded: Rule(504, "deadline_exceeded"),

@@ -61,8 +61,17 @@ async def run(words: Sequence[str], folder: Path, told: Callable[[dict[str, Any]
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
     if code:
-        raise JobFailed(last.removeprefix("octet: ") or f"the process ended with {code}")
+        raise JobFailed(_why(code, last))
     return [_summary(one) for one in json.loads(printed)]
+
+
+def _why(code: int, last: str) -> str:
+    """What a process that failed said last. One that was killed could say nothing of it."""
+    if code == -signal.SIGKILL:
+        return "its process was killed (SIGKILL), as the system does when memory runs out: see the system's log"
+    if code < 0:
+        return f"its process was ended by signal {-code}: {signal.strsignal(-code)}. {last}"
+    return last.removeprefix("octet: ") or f"the process ended with {code}"
 
 
 async def _follow(lines: asyncio.StreamReader, told: Callable[[dict[str, Any]], None]) -> str:

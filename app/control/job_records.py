@@ -6,7 +6,8 @@ database is to hold, and four statements.
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from app.control.job_states import Event, State, after
 from app.errors import JobNotFound
+from model_store.errors import StorageFailed
 
 _MOST_ENDED = 100
 _LARGEST_ID = 2**63 - 1
@@ -58,73 +60,82 @@ class Job:
 
 
 class JobRecords:
-    """All jobs, for one thread.
+    """All jobs, for one thread. Whatever it does raises StorageFailed where the disk or the file does not let it.
 
     Written when a job's state changes, not at each step of its progress: what is committed survives the end of the
     process; only a power failure may take the last changes along.
     """
 
     def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(path, isolation_level=None)
-        self._connection.row_factory = sqlite3.Row
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._connection.execute(_TABLE)
+        self._path = path
+        with self._telling():
+            self._connection = sqlite3.connect(path, isolation_level=None)
+            self._connection.row_factory = sqlite3.Row
+        self._execute("PRAGMA journal_mode=WAL")
+        self._execute("PRAGMA synchronous=NORMAL")
+        self._execute(_TABLE)
 
     def add(self, model: str, version: str, wish: Mapping[str, Any]) -> Job:
         """A new job, queued. The oldest of those that are over may be forgotten for it."""
-        self._connection.execute(_FORGET, (_MOST_ENDED,))
-        added = self._connection.execute(
-            "INSERT INTO job (model, version, wish, state, created_at) VALUES (?, ?, ?, ?, ?)",
-            (model, version, json.dumps(wish), State.QUEUED, _now()),
+        self._execute(_FORGET, _MOST_ENDED)
+        (added,) = self._execute(
+            "INSERT INTO job (model, version, wish, state, created_at) VALUES (?, ?, ?, ?, ?) RETURNING *",
+            *(model, version, json.dumps(wish), State.QUEUED, _now()),
         )
-        assert added.lastrowid is not None
-        return self.job(added.lastrowid)
+        return _job(added)
 
     def job(self, number: int) -> Job:
         """One of them. Raises JobNotFound."""
-        known = number <= _LARGEST_ID
-        row = self._connection.execute("SELECT * FROM job WHERE id = ?", (number,)).fetchone() if known else None
-        if row is None:
+        found = self._execute("SELECT * FROM job WHERE id = ?", number) if number <= _LARGEST_ID else []
+        if not found:
             raise JobNotFound(f"there is no job {number}; GET /v1/jobs lists them")
-        return _job(row)
+        return _job(found[0])
 
     def all(self) -> list[Job]:
         """Each of them, the oldest first."""
-        return [_job(row) for row in self._connection.execute("SELECT * FROM job ORDER BY id")]
+        return [_job(row) for row in self._execute("SELECT * FROM job ORDER BY id")]
 
     def in_state(self, state: State) -> list[Job]:
         """Those that stand there, the oldest first."""
-        found = self._connection.execute("SELECT * FROM job WHERE state = ? ORDER BY id", (state,))
-        return [_job(row) for row in found]
+        return [_job(row) for row in self._execute("SELECT * FROM job WHERE state = ? ORDER BY id", state)]
 
     def change(
         self, job: Job, event: Event, *, error: str | None = None, result: list[dict[str, Any]] | None = None
     ) -> Job:
         """Let this happen to it; gives what it is then. Raises WrongMoment, and changes nothing then."""
         state = after(job.state, event)
-        self._connection.execute(
-            "UPDATE job SET state = ?, attempts = ?, error = ?, result = ?, started_at = ?, ended_at = ? WHERE id = ?",
-            (
-                state,
-                job.attempts + (event is Event.START),
-                error,
-                None if result is None else json.dumps(result),
-                _now() if event is Event.START else None if event is Event.RETRY else job.started_at,
-                _now() if state.is_over else None,
-                job.id,
-            ),
+        (changed,) = self._execute(
+            "UPDATE job SET state = ?, attempts = ?, error = ?, result = ?, started_at = ?, ended_at = ? WHERE id = ? "
+            "RETURNING *",
+            state,
+            job.attempts + (event is Event.START),
+            error,
+            None if result is None else json.dumps(result),
+            _now() if event is Event.START else None if event is Event.RETRY else job.started_at,
+            _now() if state.is_over else None,
+            job.id,
         )
-        return self.job(job.id)
+        return _job(changed)
 
     def counts(self) -> dict[str, int]:
         """How many are in each state."""
-        found = dict(self._connection.execute("SELECT state, count(*) FROM job GROUP BY state").fetchall())
+        found = {row["state"]: row["jobs"] for row in self._execute("SELECT state, count(*) jobs FROM job GROUP BY 1")}
         return {state.value: found.get(state, 0) for state in State}
 
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+    def _execute(self, statement: str, *values: object) -> list[sqlite3.Row]:
+        with self._telling():
+            return self._connection.execute(statement, values).fetchall()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StorageFailed(f"{self._path} cannot be used: {error}. Look at the disk and try again.") from error
 
 
 def _now() -> str:

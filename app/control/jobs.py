@@ -7,9 +7,8 @@ import asyncio
 import fcntl
 import os
 import shutil
-import sqlite3
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,13 +19,14 @@ from app.control.job_recipes import KnownRecipes
 from app.control.job_records import Job, JobRecords
 from app.control.job_rows import files_of
 from app.control.job_states import Event, State
-from app.errors import OctetError, QueueFull, Unsupported
+from app.errors import OctetError, TooManyJobs, Unsupported
 from app.metrics import Metrics
 from app.settings import Settings
+from model_store.errors import StoreError
 from model_store.store import Store
 
 _MOST_QUEUED = 100
-_STOPPED = "the server stopped; retry it"
+_CUT_OFF = "it was cut off: the server stopped, or could not write down how it ended; retry it"
 
 Progress = dict[str, Any]
 """`variant`, what is being done with it (`doing`), and the share of all that is done (`done`), 0 to 1."""
@@ -53,7 +53,7 @@ class Jobs:
         if self._settings.rows is not None:
             try:
                 self._open()
-            except (OSError, sqlite3.Error) as error:
+            except (OSError, StoreError) as error:
                 self._stay_off(f"the store's jobs.lock or service.sqlite cannot be used ({error}); mend it, start anew")
         return self
 
@@ -65,7 +65,7 @@ class Jobs:
         self._held.close()
 
     async def quantize(self, model: str, version: str, wish: Mapping[str, Any]) -> Job:
-        """Queue a job. Raises Unsupported, QueueFull, and as `files_of`, `KnownRecipes.judge` and `Store.resolve`."""
+        """Queue a job. Raises Unsupported, TooManyJobs, and as `files_of`, `KnownRecipes.judge` and `Store.resolve`."""
         records = self._open_records()
         assert self._settings.rows is not None
         files_of(wish, self._settings.rows)
@@ -103,7 +103,7 @@ class Jobs:
         return job
 
     def retry(self, number: int) -> Job:
-        """Queue a job again that failed or was cancelled. Raises JobNotFound, Unsupported, WrongMoment, QueueFull."""
+        """Queue a job again that failed or was cancelled. Raises JobNotFound, Unsupported, WrongMoment, TooManyJobs."""
         records = self._open_records()
         self._refuse_if_full()
         job = records.change(records.job(number), Event.RETRY)
@@ -121,14 +121,12 @@ class Jobs:
         return self._records
 
     def _open(self) -> None:
-        """Take up where an earlier server stopped: what ran when it was killed has failed."""
+        """Take up where an earlier server stopped."""
         if not self._lock():
             return self._stay_off("another server runs the jobs of this store; ask that one")
         records = JobRecords(self._settings.store / "service.sqlite")
         self._held.callback(records.close)
         shutil.rmtree(self._folder, ignore_errors=True)
-        for job in records.in_state(State.RUNNING):
-            records.change(job, Event.FAIL, error=_STOPPED)
         self._records = records
         self._metrics.jobs = records.counts()
         self._loop = asyncio.create_task(self._run_all())
@@ -151,7 +149,7 @@ class Jobs:
 
     def _refuse_if_full(self) -> None:
         if self._open_records().counts()[State.QUEUED] >= _MOST_QUEUED:
-            raise QueueFull(
+            raise TooManyJobs(
                 f"{_MOST_QUEUED} jobs wait already, and one runs at a time: cancel some, or try again later"
             )
 
@@ -162,24 +160,36 @@ class Jobs:
         self._wake.set()
 
     async def _run_all(self) -> None:
+        """One after the other. Where their states cannot be kept, nothing runs until something happens to a job."""
         while True:
             self._wake.clear()
-            waiting = self._open_records().in_state(State.QUEUED)
-            if not waiting:
-                await self._wake.wait()
-                continue
-            job = waiting[0]
-            task = asyncio.create_task(self._run(job))
-            self._running = job.id, task
             try:
-                await asyncio.wait({task})
-            finally:
-                task.cancel()
-                await asyncio.wait({task})
-                self._running = self._progress = None
-            if not task.cancelled() and (error := task.exception()) is not None:
-                self._log.error("a job's state cannot be kept", job=job.id, error=str(error))
-                await self._wake.wait()  # it may still be queued: not again before something else happens
+                is_idle = not await self._run_next()
+            except Exception as error:  # noqa: BLE001  a loop that ended would leave all that wait behind
+                self._log.error("the state of a job cannot be kept", error=str(error))
+                is_idle = True
+            if is_idle:
+                await self._wake.wait()
+
+    async def _run_next(self) -> bool:
+        """Run the job that waits the longest; tell whether there was one. Raises StorageFailed."""
+        records = self._open_records()
+        for cut_off in records.in_state(State.RUNNING):
+            self._end(cut_off, Event.FAIL, error=_CUT_OFF)
+        waiting = records.in_state(State.QUEUED)
+        if not waiting:
+            return False
+        task = asyncio.create_task(self._run(waiting[0]))
+        self._running = waiting[0].id, task
+        try:
+            await asyncio.wait({task})
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+            self._running = self._progress = None
+        if not task.cancelled():
+            task.result()
+        return True
 
     async def _run(self, job: Job) -> None:
         """From queued to an end. Cancelled, it ends the process; who cancels says first what the job is then."""
@@ -189,20 +199,21 @@ class Jobs:
         folder = self._folder / str(job.id)
         try:
             assert self._settings.rows is not None
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
             words = command(job, self._settings.store, self._settings.rows)
-            self._end(job, Event.FINISH, result=await run(words, folder, self._show))
+            result = await run(words, folder, self._show)
         except asyncio.CancelledError:
             if records.job(job.id).state is State.RUNNING:
-                self._end(job, Event.FAIL, error=_STOPPED)
-        except (JobFailed, OctetError) as error:
+                self._end(job, Event.FAIL, error=_CUT_OFF)
+        except (JobFailed, OctetError, StoreError, OSError) as error:
             self._end(job, Event.FAIL, error=str(error))
-        except Exception as error:  # noqa: BLE001  a full disk, say: the jobs after it are to run
+        except Exception as error:  # noqa: BLE001  the jobs after it are to run
             self._log.exception("a job failed in an unforeseen way", job=job.id)
             self._end(job, Event.FAIL, error=f"internal error, see the log: {error}")
+        else:
+            self._end(job, Event.FINISH, result=result)
         finally:
-            with suppress(FileNotFoundError):
-                await asyncio.to_thread(shutil.rmtree, folder)
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     def _end(self, job: Job, event: Event, **what: Any) -> None:
         self._changed(self._open_records().change(job, event, **what))

@@ -31,7 +31,7 @@ from engines.quantize.reference import Reference
 from engines.quantize.report import Report, to_json
 from engines.quantize.rows import Rows, RowsSpec
 from engines.signature import Signature
-from model_store.errors import Conflict
+from model_store.errors import Conflict, StorageFailed
 from model_store.records import NewVariant, VariantRecord, VersionRecord
 from model_store.store import Store
 
@@ -86,13 +86,19 @@ class Quantizing:
         self._reference = Reference(self._source, open_engines[published.engine], evaluation, usable_cores())
 
     def run(self, progress: Progress) -> Iterator[Tried]:
-        """Try each recipe and give what came of it. A recipe that fails leaves nothing, and the next one is tried."""
+        """Try each recipe and give what came of it. A recipe that fails leaves nothing, and the next one is tried.
+
+        Raises StorageFailed where the disk is full, say; what is stored by then stays.
+        """
         with closing(self._reference):
             for recipe in self.recipes:
                 try:
                     yield self._try(recipe, progress)
                 except (EngineError, Conflict) as error:
                     yield Tried(recipe.name, None, str(error))
+                except OSError as error:
+                    words = f"{recipe.name} was not made: {error}. Look at the disk and try again."
+                    raise StorageFailed(words) from error
 
     def _try(self, recipe: Recipe, progress: Progress) -> Tried:
         why_not = tools.missing(recipe) or recipe.refuses(self._source)

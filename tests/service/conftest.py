@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
+import onnx
 import pytest
 from onnx import ModelProto
 
@@ -13,8 +15,9 @@ from model_store.manifest import Metadata
 from model_store.records import NewVersion
 from model_store.store import Store
 from tests.graphs import operator, save
+from tests.service.jobs import DIGITS
 from tests.service.networks import OF_THE_DOORS
-from tests.service.process import ASGI_DOOR, Octet
+from tests.service.process import ASGI_DOOR, OCTET, Octet
 
 # For the models of the doors: batches that large requests are split for, a body limit that a test can go over.
 FLAGS = ("--max-batch-rows", "16", "--max-body-bytes", "262144")
@@ -25,7 +28,7 @@ Serve = Callable[..., Octet]
 Publish = Callable[..., Store]
 """`(name, version, model, *labels, metadata=...)`: publish as any other process would; gives the store."""
 Start = Callable[..., Octet]
-"""`(*flags, split=...)`: a server of `store_folder`."""
+"""`(*flags, split=..., command=...)`: a server of `store_folder`."""
 
 
 @contextmanager
@@ -125,7 +128,19 @@ def start(store_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """Starts servers that may end in any way."""
     with ExitStack() as servers:
 
-        def start(*flags: str, split: tuple[int, int] | None = (1, 1)) -> Octet:
-            return servers.enter_context(Octet(tmp_path_factory.mktemp("server"), store_folder, *flags, split=split))
+        def start(*flags: str, split: tuple[int, int] | None = (1, 1), command: tuple[str, ...] = (OCTET,)) -> Octet:
+            folder = tmp_path_factory.mktemp("server")
+            return servers.enter_context(Octet(folder, store_folder, *flags, split=split, command=command))
 
         yield start
+
+
+@pytest.fixture
+def start_digits(publish: Publish, start: Start) -> Start:
+    """Starts servers with the digits model, which take jobs."""
+    publish("digits", "1.0.0", onnx.load(DIGITS / "digits.onnx"))
+
+    def start_digits(*flags: str, **how: Any) -> Octet:
+        return start("--rows", str(DIGITS), *flags, **how)
+
+    return start_digits

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import onnx
 import pytest
@@ -14,87 +13,23 @@ from onnxruntime.quantization import quantize_dynamic
 
 from model_store.store import Store
 from tests.service.conftest import Publish, Start
-from tests.service.process import Octet, eventually
+from tests.service.jobs import (
+    DIGITS,
+    LAX,
+    LONG,
+    ONE_JOB_SECONDS,
+    PATH,
+    ROWS,
+    ask,
+    look,
+    post,
+    processes_of,
+    until,
+    until_at_work,
+)
+from tests.service.process import eventually
 
-DIGITS = Path(__file__).parents[3] / "examples" / "digits"
-ROWS = {"calibration": "calibration.npz", "evaluate": "test.npz"}
-LAX = {**ROWS, "max_drop": 0.05, "min_speedup": 0, "recipes": ["int8"]}
-# Takes long enough to be met while it runs, however fast the machine.
-LONG = {**ROWS, "max_drop": 0.05}
-PATH = "/v1/models/digits/versions/1.0.0:quantize"
 IMAGE = [[[0.0] * 8] * 8]
-ONE_JOB_SECONDS = 100
-
-
-@pytest.fixture
-def start_digits(publish: Publish, start: Start) -> Start:
-    """Starts servers with the digits model, which take jobs."""
-    publish("digits", "1.0.0", onnx.load(DIGITS / "digits.onnx"))
-
-    def start_digits(*flags: str) -> Octet:
-        return start("--rows", str(DIGITS), *flags)
-
-    return start_digits
-
-
-def ask(server: Octet, wish: object) -> dict[str, Any]:
-    answer = server.client.post(PATH, json=wish)
-    assert answer.status_code == 202, answer.text
-    job: dict[str, Any] = answer.json()
-    assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
-    return job
-
-
-def look(server: Octet, number: int) -> dict[str, Any]:
-    answer = server.get(f"/v1/jobs/{number}")
-    assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-def until(server: Octet, number: int, state: str) -> dict[str, Any]:
-    """The job, once it is in this state. It may not end in another one."""
-
-    def is_there() -> dict[str, Any] | None:
-        job = look(server, number)
-        assert job["state"] in ("queued", "running", state), job
-        return job if job["state"] == state else None
-
-    found = eventually(is_there, f"job {number} is {state}", ONE_JOB_SECONDS)
-    assert found is not None
-    return found
-
-
-def until_at_work(server: Octet, number: int) -> dict[str, Any]:
-    """The job, once its process has told of its progress."""
-
-    def progress() -> dict[str, Any] | None:
-        job = look(server, number)
-        assert job["state"] in ("queued", "running"), job
-        return job["progress"]
-
-    found = eventually(progress, f"job {number} tells of its progress", ONE_JOB_SECONDS)
-    assert found is not None
-    return found
-
-
-def post(server: Octet, number: int, verb: str) -> tuple[int, dict[str, Any]]:
-    answer = server.client.post(f"/v1/jobs/{number}:{verb}")
-    return answer.status_code, answer.json()
-
-
-def processes_of(store_folder: Path) -> list[int]:
-    """The processes of jobs on this store, and of what they started."""
-    found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                environment = (process / "environ").read_bytes()
-            except OSError:  # gone meanwhile, or another user's
-                continue
-            if f"TMPDIR={store_folder}/jobs/".encode() in environment:
-                found.append(int(process.name))
-    return found
 
 
 def test_a_job_makes_a_variant_that_serves_and_the_server_answers_meanwhile(
@@ -156,7 +91,10 @@ def test_a_job_whose_server_ended_has_failed_and_can_be_retried(
 
     second = start_digits()
     job = look(second, 1)
-    assert (job["state"], job["error"]) == ("failed", "the server stopped; retry it")
+    assert (job["state"], job["error"]) == (
+        "failed",
+        "it was cut off: the server stopped, or could not write down how it ended; retry it",
+    )
     until(second, 2, "done")
     assert post(second, 2, "retry")[0] == 409
     status, retried = post(second, 1, "retry")
