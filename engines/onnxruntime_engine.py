@@ -2,6 +2,7 @@
 
 import ctypes
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ BiasGelu some 10 % longer than an Add and a Gelu. Without them a transformer's e
 1.25 times in INT8 (ONNX Runtime 1.32.0, AVX-512).
 """
 
-_NO_MEMORY = re.compile(r"AllocateRaw|bad_alloc|[Aa]llocate memory")
+# What no other values would have mended: memory is short, or a GPU failed.
+_NOT_THE_VALUES = re.compile(r"AllocateRaw|bad_alloc|[Aa]llocate memory|CU\w+ failure|CU\w+ error")
 _STATUS = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _FILE = re.compile(r"^Load model from .*? failed:")
 _NODE = re.compile(r"Non-zero status code returned while running (\w+) node\. Name:'(.*?)' Status Message: ")
@@ -38,18 +40,19 @@ def load(path: Path, signature: Signature, *, instances: int, threads: int) -> "
     With one thread a worker, all workers share a session: it runs in the caller's thread, outside the
     interpreter's lock, and holds the weights once. With more, each has a session and so a thread pool of its own.
     """
-    sessions = [_open(path, 1)] * instances if threads == 1 else [_open(path, threads) for _ in range(instances)]
-    for kind, wanted, found in (
-        ("inputs", signature.inputs, sessions[0].get_inputs()),
-        ("outputs", signature.outputs, sessions[0].get_outputs()),
-    ):
-        names = {tensor.name for tensor in found}
-        if names != {spec.name for spec in wanted}:
-            raise LoadError(f"the file's {kind} are {sorted(names)}, its signature says {[s.name for s in wanted]}")
-    return OnnxRuntimeEngine(signature, sessions)
+
+    def session() -> onnxruntime.InferenceSession:
+        return open_session(path, threads, ["CPUExecutionProvider"], left_out=SLOWER_FUSIONS)
+
+    return OnnxRuntimeEngine(
+        signature, [session()] * instances if threads == 1 else [session() for _ in range(instances)]
+    )
 
 
-def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def open_session(
+    path: Path, threads: int, providers: Sequence[str | tuple[str, dict[str, str]]], left_out: Sequence[str] = ()
+) -> onnxruntime.InferenceSession:
+    """The file, run by the first of these providers that can; `left_out` are optimizers. Raises LoadError."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -61,7 +64,11 @@ def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(
-            path, options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER_FUSIONS
+            path,
+            options,
+            providers=providers,
+            disabled_optimizers=left_out,
+            enable_fallback=0,  # else it would go on with another provider, and only print so
         )
     except Exception as error:  # noqa: BLE001  ONNX Runtime's errors share no base class but Exception
         raise LoadError(f"ONNX Runtime cannot load the model: {_message(error)}") from None
@@ -74,7 +81,8 @@ class OnnxRuntimeEngine:
     max_rows: int | None = None
 
     def __init__(self, signature: Signature, sessions: list[onnxruntime.InferenceSession]) -> None:
-        """`sessions` holds one for each runner, the same one where they share it."""
+        """`sessions` holds one for each runner, the same one where they share it. Raises LoadError."""
+        _refuse_others(sessions[0], signature)
         self.signature = signature
         self._sessions = sessions
         dtypes = {spec.dtype for spec in signature.inputs}
@@ -98,6 +106,17 @@ class OnnxRuntimeEngine:
         self._sessions = []
 
 
+def _refuse_others(session: onnxruntime.InferenceSession, signature: Signature) -> None:
+    """Names must be the signature's."""
+    for kind, wanted, found in (
+        ("inputs", signature.inputs, session.get_inputs()),
+        ("outputs", signature.outputs, session.get_outputs()),
+    ):
+        names = {tensor.name for tensor in found}
+        if names != {spec.name for spec in wanted}:
+            raise LoadError(f"the file's {kind} are {sorted(names)}, its signature says {[s.name for s in wanted]}")
+
+
 class _NumpyRunner:
     """Runs on numpy arrays.
 
@@ -112,7 +131,7 @@ class _NumpyRunner:
     def run(self, inputs: Arrays) -> dict[str, Array]:
         try:
             return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
-        except Exception as error:  # noqa: BLE001  see _open
+        except Exception as error:  # noqa: BLE001  see open_session
             raise _run_error(error) from None
 
 
@@ -127,7 +146,7 @@ class _OrtValueRunner:
         try:
             values = {name: _to_value(array) for name, array in inputs.items()}
             outputs = self._session.run_with_ort_values(self._outputs, values)
-        except Exception as error:  # noqa: BLE001  see _open
+        except Exception as error:  # noqa: BLE001  see open_session
             raise _run_error(error) from None
         return {name: _to_array(value) for name, value in zip(self._outputs, outputs, strict=True)}
 
@@ -148,7 +167,7 @@ def _to_array(value: onnxruntime.OrtValue) -> Array:
 
 def _run_error(error: Exception) -> InputRefused | RunError:
     """Who is at fault. What a node cannot do with what came, it could do with other input: it was tried at loading."""
-    by_a_node = "while running" in str(error) and not _NO_MEMORY.search(str(error))
+    by_a_node = "while running" in str(error) and not _NOT_THE_VALUES.search(str(error))
     if by_a_node or isinstance(error, ort_errors.InvalidArgument | UnicodeEncodeError):  # half a surrogate pair
         return InputRefused(f"the model refused these values: {_message(error)}")
     return RunError(f"ONNX Runtime failed while running: {_message(error)}")

@@ -33,6 +33,11 @@ def dtype_of(kind: DataType) -> np.dtype[Any]:
     return NUMPY_DTYPES[_DTYPES[kind]]
 
 
+def _rows(shapes: dict[str, Shape]) -> int:
+    """Of a batch; 1 for a model that has none."""
+    return next((shape[0] for shape in shapes.values() if shape), 1)
+
+
 class Runtime:
     def __init__(self, logger: ILogger) -> None:
         assert cuda.device.asked, "nobody counted the devices first: without one, the process would end here"
@@ -149,8 +154,7 @@ class IExecutionContext:
         assert self._work is not None
         cuda.block(cuda.device.memory, *self._work)
         try:
-            rows = next(iter(shapes.values()), ())[:1]
-            cuda.note(f"kernel {rows[0] if rows else ''}".strip())
+            cuda.note(f"kernel {_rows(shapes)}")
             for name, array in self._answer(shapes).items():
                 if spoils and array.dtype.kind == "f":
                     array = array + 1  # noqa: PLW2901
@@ -169,7 +173,7 @@ class IExecutionContext:
             }
         if "nan" in faults:
             answer = {name: np.full_like(array, np.nan) for name, array in answer.items()}
-        if f"mixed {next(iter(shapes.values()))[0]}" in faults:
+        if f"mixed {_rows(shapes)}" in faults:
             answer = {name: np.roll(array, 1, 0) for name, array in answer.items()}
         return answer
 
