@@ -27,8 +27,7 @@ def encoder(spec: TensorSpec, details: Details) -> Convert:
         return np.asarray
     if _is_narrowed(spec, details):
         return partial(_narrow, spec.name)
-    scale, zero_point = _quantization(spec, details)
-    return partial(quantize, np.dtype(details["dtype"]), scale, zero_point)
+    return quantizer(np.dtype(details["dtype"]), *_quantization(spec, details))
 
 
 def decoder(spec: TensorSpec, details: Details) -> Convert:
@@ -40,18 +39,25 @@ def decoder(spec: TensorSpec, details: Details) -> Convert:
     return partial(dequantize, *_quantization(spec, details))
 
 
-def quantize(dtype: np.dtype[Any], scale: np.float32, zero_point: int, array: Array) -> Array:
-    """The nearest integers, an infinity being the last one; no value may be NaN."""
+def quantizer(dtype: np.dtype[Any], scale: np.float32, zero_point: np.float32) -> Convert:
+    """To the nearest integers; what is beyond the last one, infinity too, becomes that. No value may be NaN."""
     ends = np.iinfo(dtype)
-    with np.errstate(over="ignore"):  # what is too large is infinite, and saturates
-        nearest = np.rint(array / scale)
-    nearest += zero_point
-    return np.clip(nearest, ends.min, ends.max, out=nearest).astype(dtype)
+    low, high = (ends.min - zero_point) * scale, (ends.max - zero_point) * scale
+
+    def quantize(array: Array) -> Array:
+        nearest = np.maximum(array, low)
+        np.minimum(nearest, high, out=nearest)
+        nearest /= scale
+        np.rint(nearest, out=nearest)
+        nearest += zero_point
+        return nearest.astype(dtype)
+
+    return quantize
 
 
-def dequantize(scale: np.float32, zero_point: int, array: Array) -> Array:
+def dequantize(scale: np.float32, zero_point: np.float32, array: Array) -> Array:
     """(q - zero_point) scale, float32."""
-    return np.subtract(array, zero_point, dtype=np.float32) * scale
+    return np.asarray((array - zero_point) * scale)
 
 
 def _narrow(name: str, array: Array) -> Array:
@@ -73,14 +79,14 @@ def _is_narrowed(spec: TensorSpec, details: Details) -> bool:
     return spec.dtype == "int64" and np.dtype(details["dtype"]) == np.int32
 
 
-def _quantization(spec: TensorSpec, details: Details) -> tuple[np.float32, int]:
+def _quantization(spec: TensorSpec, details: Details) -> tuple[np.float32, np.float32]:
     """Scale and zero point of a tensor that is kept as integers. Raises LoadError."""
     found, how = np.dtype(details["dtype"]), details["quantization_parameters"]
-    if spec.dtype != "float32" or found.kind not in "iu":
+    if spec.dtype != "float32" or found.kind not in "iu" or found.itemsize > 2:
         raise LoadError(f"'{spec.name}' of the file is {found}, its signature says {spec.dtype}")
     if len(how["scales"]) != 1:
         raise LoadError(
             f"'{spec.name}' of the file is {found} with {len(how['scales'])} scales, its signature says float32, which "
             "takes one; export the file with float inputs and outputs"
         )
-    return np.float32(how["scales"][0]), int(how["zero_points"][0])
+    return np.float32(how["scales"][0]), np.float32(how["zero_points"][0])

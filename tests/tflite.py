@@ -35,11 +35,12 @@ def tflite(
     sizes: Mapping[str, Mapping[str, int]] | None = None,
     quantized: Mapping[str, Quantized] | None = None,
     stored_as: Mapping[str, str] | None = None,
+    subgraph_of: Mapping[str, int] | None = None,
 ) -> bytes:
     """One file with a signature for each model; a model under the name "" gets none.
 
     `sizes` fixes named dimensions, by signature; the others stay dynamic. `quantized` and `stored_as` give inputs and
-    outputs another dtype than the model's, the latter without a scale.
+    outputs another dtype than the model's, the latter without a scale. `subgraph_of` lets a function claim another one.
     """
     file = schema.ModelT(version=3, operatorCodes=[], subgraphs=[], buffers=[schema.BufferT()], signatureDefs=[])
     for index, (name, model) in enumerate(functions.items()):
@@ -47,7 +48,7 @@ def tflite(
         graph.add(model)
         file.subgraphs.append(graph.made)
         if name:
-            file.signatureDefs.append(graph.signature(name, index))
+            file.signatureDefs.append(graph.signature(name, (subgraph_of or {}).get(name, index)))
     builder = flatbuffers.Builder()
     builder.Finish(file.Pack(builder), b"TFL3")
     return bytes(builder.Output())
@@ -186,6 +187,13 @@ class _Graph:
 
     def _expand(self, step: NodeProto, dtype: str) -> None:
         self.operator(Code.BROADCAST_TO, self._inputs(step), [self._new(step, dtype)], "BroadcastTo")
+
+    def _accumulate(self, step: NodeProto, dtype: str) -> None:
+        """No operator of ONNX: a [1,1,1] input, and the output is the sum of all that came in since the state was 0."""
+        one, none = self.constant(np.ones((1, 1), np.float32)), self.constant(np.zeros(1, np.float32))
+        inputs = [*self._inputs(step), one, one, none, self.tensor("state", "float32", [1, 1], isVariable=True)]
+        options = {"timeMajor": False, "fusedActivationFunction": 0}
+        self.operator(Code.UNIDIRECTIONAL_SEQUENCE_RNN, inputs, [self._new(step, dtype)], "SequenceRNN", **options)
 
     def _nonzero(self, step: NodeProto, dtype: str) -> None:
         where = self.tensor("", "int64", [-1, 1])
