@@ -26,6 +26,7 @@ print(json.dumps(found))
 # What tests break and look at, and what the fakes call of each other.
 OURS = {
     "cuda.bindings.runtime": {"Device", "Failed", "Stream", "block", "capturing", "enqueue", "note"},
+    "pynvml": set(),
     "tensorrt": set(),
 }
 
@@ -44,10 +45,11 @@ def names_of(module: ModuleType) -> set[str]:
 @pytest.fixture(scope="module")
 def fakes() -> set[str]:
     with fake_gpu():
+        import pynvml
         import tensorrt
         from cuda.bindings import runtime
 
-        return names_of(runtime) | names_of(tensorrt)
+        return names_of(runtime) | names_of(tensorrt) | names_of(pynvml)
 
 
 def test_every_name_is_that_of_a_real_one(fakes: set[str]) -> None:
