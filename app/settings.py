@@ -22,6 +22,8 @@ from pydantic_settings import (
 from pydantic_settings.exceptions import SettingsError as SourceError
 
 PREFIX = "OCTET_"
+_NO_SETTINGS = ("OCTET_TOOLS",)
+"""Variables that say where this machine has something; whoever needs it reads them."""
 
 
 class SettingsError(Exception):
@@ -51,6 +53,30 @@ class ModelSettings(BaseModel):
     pinned_variants: int = Field(
         2, ge=0, le=1024, description="Most variants of a model kept loaded beside, because requests name them."
     )
+    tensorrt_lengths: Annotated[tuple[int, int, int] | None, NoDecode] = Field(
+        None,
+        description="Bounds of dynamic dimensions beside the batch, for TensorRT: least, usual, most; `1,128,512`.",
+    )
+    tensorrt_workspace_bytes: ByteSize = Field(
+        ByteSize(2 << 30), ge=1 << 20, description="Most GPU memory that a kernel of TensorRT may take for itself."
+    )
+    tensorrt_level: int = Field(
+        3, ge=0, le=5, description="How long TensorRT looks for fast kernels: 0 builds fastest, 5 looks longest."
+    )
+    tensorrt_tf32: bool = Field(
+        True, description="Let TensorRT compute FP32 products in TF32; a variant that is called fp32 never is."
+    )
+
+    @field_validator("tensorrt_lengths", mode="before")
+    @classmethod
+    def _ascending(cls, value: object) -> object:
+        numbers = value.split(",") if isinstance(value, str) else value
+        if isinstance(numbers, list | tuple):
+            found = [int(number) for number in numbers if str(number).strip().isdecimal()]
+            if len(found) != 3 or len(numbers) != 3 or not 1 <= found[0] <= found[1] <= found[2]:
+                raise ValueError("it should be three ascending numbers from 1, such as 1,128,512")
+            return tuple(found)
+        return value
 
 
 class Settings(ModelSettings, BaseSettings):
@@ -149,7 +175,7 @@ def flag(key: str) -> str:
 
 
 def _variables() -> list[str]:
-    return [name for name in os.environ if name.startswith(PREFIX)]
+    return [name for name in os.environ if name.startswith(PREFIX) and name not in _NO_SETTINGS]
 
 
 def _refuse_unknown_variables() -> None:

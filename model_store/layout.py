@@ -65,6 +65,10 @@ class Layout:
     def measured(self) -> Path:
         return self.root / "cache" / "measured"
 
+    @property
+    def plans(self) -> Path:
+        return self.root / "cache" / "plans"
+
     def versions(self, name: str) -> Path:
         """The folder of a model's versions."""
         return self.manifests / key_of(name)

@@ -212,7 +212,12 @@ class Store:
         with exclusive(self._layout.lock, "rebuild", self._wait_seconds):
             self._renew()
 
-    # ---- what can be measured again
+    # ---- what can be made again
+
+    @property
+    def plans(self) -> Path:
+        """The folder for what an engine compiles: cache entries, lost without harm. Whoever writes there makes it."""
+        return self._layout.plans
 
     def recall(self, key: str) -> bytes | None:
         """What was remembered under `key`, or None. Raises InvalidName."""

@@ -11,6 +11,7 @@ HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 COMMANDS = {
     "model": ("app.cli.model:model", "Publish, list, label, retire and check the models of a store."),
     "quantize": ("app.cli.quantize:quantize", "Make, measure and judge low-precision variants of a version."),
+    "engine": ("app.cli.engine:engine", "Ask TensorRT about models, and build, list and remove its plans."),
     "serve": ("app.cli.serve:serve", "Serve models over REST."),
     "health": ("app.cli.health:health", "Ask whether a server on this host is ready."),
     "config": ("app.cli.config:config", "Print every effective setting and where it came from."),

@@ -93,7 +93,7 @@ def obtain(
                 case {"progress": [what, done]}:
                     progress(what, done)
                 case {"built": facts}:
-                    return plans.keep(made, folder, {"model": path.name, **facts})
+                    return plans.keep(made, folder, facts)
         raise AssertionError("a child that ends without an answer raises")
 
 

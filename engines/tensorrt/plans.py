@@ -67,7 +67,7 @@ class Plan:
     bytes: int
     digest: str
     facts: dict[str, Any] = field(default_factory=dict)
-    """Of its build, for reports: seconds, layers, precisions, the model's name."""
+    """Of its build, for reports: seconds, layers, and the precision of each product."""
 
 
 class Plans:

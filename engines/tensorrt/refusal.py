@@ -26,10 +26,10 @@ class Refusal:
 
 def listed(refusals: Iterable[Refusal]) -> list[str]:
     """A line for each reason. A quantized model may have hundreds of nodes of one kind: the first and their number."""
-    alike: dict[tuple[str, str, str], list[str]] = {}
+    alike: dict[tuple[str, str], list[Refusal]] = {}
     for one in refusals:
-        alike.setdefault((one.operator, one.reason, one.mends), []).append(one.node)
-    return [f"{_nodes(nodes, operator)}{reason}; {mends}" for (operator, reason, mends), nodes in alike.items()]
+        alike.setdefault((one.reason, one.mends), []).append(one)
+    return [f"{_nodes(those)}{reason}; {mends}" for (reason, mends), those in alike.items()]
 
 
 def refused(refusals: Iterable[Refusal]) -> LoadError:
@@ -37,11 +37,11 @@ def refused(refusals: Iterable[Refusal]) -> LoadError:
     return LoadError("TensorRT refuses the model: " + "; ".join(listed(refusals)))
 
 
-def _nodes(nodes: list[str], operator: str) -> str:
-    if not operator:
+def _nodes(refusals: list[Refusal]) -> str:
+    first, *others = refusals
+    if not first.operator:
         return ""
-    more = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
-    return f"node '{nodes[0]}' ({operator}){more}: "
+    return f"node '{first.node}' ({first.operator}){f' and {len(others)} more' if others else ''}: "
 
 
 # What the parser says of which operators -> what mends it. The first that fits.

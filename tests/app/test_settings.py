@@ -78,6 +78,20 @@ def test_what_is_neither_on_nor_off_is_refused(monkeypatch: pytest.MonkeyPatch, 
     )
 
 
+@pytest.mark.parametrize("text", ["3,2,1", "a,b,c", "1,2", "0,1,2", "1,2,3,4", ""])
+def test_lengths_are_three_ascending_numbers(text: str) -> None:
+    assert load_settings({"tensorrt_lengths": "1, 128,512"}).for_model("any").tensorrt_lengths == (1, 128, 512)
+    assert refusal({"tensorrt_lengths": text}) == (
+        f"flag --tensorrt-lengths: tensorrt_lengths is {text!r}; "
+        "it should be three ascending numbers from 1, such as 1,128,512"
+    )
+
+
+def test_where_tools_are_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OCTET_TOOLS", "elsewhere")
+    assert load_settings({}) == Settings()
+
+
 def test_a_size_may_have_a_unit() -> None:
     assert load_settings({"max_body_bytes": "2MiB"}).max_body_bytes == 2 << 20
     assert load_settings({"max_body_bytes": "70000"}).max_body_bytes == 70_000
