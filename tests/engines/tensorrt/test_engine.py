@@ -12,8 +12,9 @@ from engines.engine import Array
 from engines.errors import InputRefused, LoadError, RunError
 from engines.onnx_file import read_onnx
 from engines.tensorrt.build import Bounds, BuildSettings
-from engines.tensorrt.engine import TensorRtEngine
-from tests.fakes.fake_gpu import FakeGpu, open_here
+from engines.tensorrt.engine import TensorRtEngine, load
+from engines.tensorrt.plans import Plans, Target
+from tests.fakes.fake_gpu import FAKES, FakeGpu, open_here
 from tests.graphs import linear, model, node, value
 
 Opened = Callable[..., TensorRtEngine]
@@ -213,3 +214,25 @@ def test_a_dtype_that_tensorrt_narrows_is_refused_before_a_build(opened: Opened,
     with pytest.raises(LoadError, match=r"runs no float64 \('x'\), float64 \('y'\)"):
         opened(wide)
     assert not (tmp_path / "plans").exists()
+
+
+# ---- from the ONNX file, with a child process that builds
+
+
+def test_what_a_child_built_runs(gpu: FakeGpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(FAKES))
+    onnx.save(linear(WEIGHTS), tmp_path / "model.onnx")
+    plans = Plans(tmp_path / "plans")
+    engine = load(
+        tmp_path / "model.onnx",
+        read_onnx(tmp_path / "model.onnx").signature,
+        instances=1,
+        threads=1,
+        plans=plans,
+        settings=TO_8,
+        progress=lambda what, share: None,
+    )
+    is_right(engine)
+    engine.close()
+    (plan,) = plans.all()
+    assert plan.made.target == Target("tensorrt", "0.0.fake", "FAKE GPU (ONNX Runtime on the CPU)", "01", "13.0")

@@ -7,24 +7,40 @@ one would compute, and which models it takes, it cannot show.
 `faults` is what tests break.
 """
 
-from tensorrt.enums import (
-    DataType,
-    ExecutionContextAllocationStrategy,
-    ILogger,
-    ProfilingVerbosity,
-    TensorIOMode,
+from tensorrt.builder import (
+    Builder,
+    BuilderFlag,
+    IBuilderConfig,
+    INetworkDefinition,
+    IOptimizationProfile,
+    IProgressMonitor,
+    ITimingCache,
+    MemoryPoolType,
+    NetworkDefinitionCreationFlag,
+    OnnxParser,
 )
+from tensorrt.enums import DataType, ExecutionContextAllocationStrategy, ILogger, ProfilingVerbosity, TensorIOMode
 from tensorrt.faults import faults
 from tensorrt.run import ICudaEngine, IExecutionContext, Runtime
 
 __version__ = "0.0.fake"
 
 __all__ = [
+    "Builder",
+    "BuilderFlag",
     "DataType",
     "ExecutionContextAllocationStrategy",
+    "IBuilderConfig",
     "ICudaEngine",
     "IExecutionContext",
     "ILogger",
+    "INetworkDefinition",
+    "IOptimizationProfile",
+    "IProgressMonitor",
+    "ITimingCache",
+    "MemoryPoolType",
+    "NetworkDefinitionCreationFlag",
+    "OnnxParser",
     "ProfilingVerbosity",
     "Runtime",
     "TensorIOMode",
