@@ -67,7 +67,7 @@ def test_version() -> None:
 def test_an_unknown_command_is_a_usage_error_that_lists_the_known() -> None:
     done = octet("confg")
     assert done.returncode == 2
-    assert "No such command 'confg'. The commands are: model, quantize, serve, config." in done.stderr
+    assert "No such command 'confg'. The commands are: model, quantize, engine, serve, health, config." in done.stderr
 
 
 def test_what_a_user_can_mend_is_one_line_without_a_traceback() -> None:
