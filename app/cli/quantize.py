@@ -55,6 +55,8 @@ class _Import(click.ParamType[tuple[str, Path]]):
 @click.option("--recipe", "recipes", multiple=True, metavar="NAME", help="Try this one alone; repeatable.")
 @click.option("--import", "imports", multiple=True, metavar="NAME=FILE", type=_Import(),
               help="Take in what was quantized elsewhere: .onnx, .xml or .tflite; repeatable.")  # fmt: skip
+@click.option("--network", metavar="MODULE:FUNCTION", help="Gives the PyTorch module that the model came from.")
+@click.option("--fine-tune", metavar="MODULE:FUNCTION", help="Trains a module that it is given: for int8-qat.")
 @click.option("--exclude", multiple=True, metavar="NODE", help="Leave this layer as it is; repeatable.")
 @click.option("--exclude-auto", is_flag=True,
               help="Leave the worst layers as they are, one at a time, until the drop is allowed.")  # fmt: skip
@@ -68,7 +70,8 @@ class _Import(click.ParamType[tuple[str, Path]]):
 @click.option("--progress-lines", is_flag=True, help="Tell the progress on stderr as lines of JSON, not as a bar.")
 def quantize(
     model: str, calibration: str, evaluate: str | None, image: str | None, max_drop: float, min_speedup: float,
-    recipes: tuple[str, ...], imports: tuple[tuple[str, Path], ...], exclude: tuple[str, ...], exclude_auto: bool,
+    recipes: tuple[str, ...], imports: tuple[tuple[str, Path], ...], network: str | None, fine_tune: str | None,
+    exclude: tuple[str, ...], exclude_auto: bool,
     metric: str | None, seed: int, folder: Path, report_folder: Path | None, as_json: bool, progress_lines: bool,
 ) -> None:  # fmt: skip
     """Make the low-precision variants of a version that this machine can run, and judge each on your rows.
@@ -98,6 +101,8 @@ def quantize(
         Options(exclude, seed),
         metric,
         exclude_auto,
+        network,
+        fine_tune,
     )
     with Store.open(folder, create=False) as store:
         record = store.resolve(name, version or None)

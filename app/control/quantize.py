@@ -26,7 +26,7 @@ from engines.quantize.layers import worst_layer
 from engines.quantize.measure import Subject, measure
 from engines.quantize.open_rows import open_rows
 from engines.quantize.recipe import Made, Options, Recipe, Source
-from engines.quantize.recipes import RECIPES
+from engines.quantize.recipes import FROM_NETWORK, RECIPES
 from engines.quantize.reference import Reference
 from engines.quantize.report import Report, to_json
 from engines.quantize.rows import Rows, RowsSpec
@@ -56,6 +56,9 @@ class Wish:
     metric: str | None = None
     exclude_auto: bool = False
     """Leave the worst layers as they are, one at a time, until the drop is allowed."""
+    network: str | None = None
+    """`module:function`, as in `engines.quantize.recipe.Source`; with it, recipes that start there are candidates."""
+    fine_tune: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class Quantizing:
         """Those that `run` will try, in this order."""
         published = record.variants[0]
         signature = Signature.from_json(record.signature)
-        self._source = Source(store.materialise(record, published.name), signature)
+        self._source = Source(store.materialise(record, published.name), signature, wish.network, wish.fine_tune)
         self._calibration = open_rows(wish.calibration, signature)
         evaluation = open_rows(wish.evaluation, signature)
         self._reference = Reference(self._source, open_engines[published.engine], evaluation, usable_cores())
@@ -217,4 +220,5 @@ def _chosen(wish: Wish) -> tuple[Recipe, ...]:
             raise QuantizeError(f"{variant.name!r} is the name of a recipe; call what you import otherwise")
     if wish.recipes or wish.imported:
         return tuple(known[name] for name in wish.recipes)
-    return tuple(recipe for recipe in RECIPES if recipe.is_candidate)
+    passed_over = FROM_NETWORK if wish.network is None else ()
+    return tuple(recipe for recipe in RECIPES if recipe.is_candidate and recipe not in passed_over)

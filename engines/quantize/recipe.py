@@ -102,3 +102,8 @@ def calibration_rows(recipe: str, rows: Rows | None) -> Rows:
     if rows is None:
         raise QuantizeError(f"{recipe} needs rows to calibrate with: give --calibration")
     return rows
+
+
+def without_network(source: Source) -> str | None:
+    """Why a recipe that starts from the user's PyTorch module cannot be tried; None where there is one."""
+    return "no network was given: --network module:function" if source.network is None else None

@@ -2,12 +2,25 @@
 
 from engines.quantize.bias_correction import CORRECTED
 from engines.quantize.half import HALF
+from engines.quantize.litert import LITERT
 from engines.quantize.onnxruntime_dynamic import DYNAMIC
 from engines.quantize.onnxruntime_static import STATIC
 from engines.quantize.openvino_float import OPENVINO_FLOAT
+from engines.quantize.pt2e import PT2E
 from engines.quantize.recipe import Recipe
 from engines.quantize.tensorrt_static import TENSORRT
 from engines.quantize.weight_only import WEIGHT_ONLY
 
-RECIPES: tuple[Recipe, ...] = (*STATIC, *CORRECTED, *DYNAMIC, *WEIGHT_ONLY, *HALF, *TENSORRT, *OPENVINO_FLOAT)
+FROM_NETWORK: tuple[Recipe, ...] = (*PT2E, *LITERT)
+"""Those that start from the user's PyTorch module, and are tried by themselves only where it is given."""
+RECIPES: tuple[Recipe, ...] = (
+    *STATIC,
+    *CORRECTED,
+    *DYNAMIC,
+    *WEIGHT_ONLY,
+    *HALF,
+    *TENSORRT,
+    *OPENVINO_FLOAT,
+    *FROM_NETWORK,
+)
 """In the order in which they are tried and shown."""
