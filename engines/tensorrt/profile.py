@@ -35,6 +35,6 @@ def _bounds(spec: TensorSpec, axis: int, batch_axis: int | None, settings: Build
     if settings.lengths is None:
         raise LoadError(
             f"axis {axis} of input '{spec.name}' is dynamic, and TensorRT must know how large it can be: "
-            "say --lengths LEAST,USUAL,MOST, such as --lengths 1,128,512"
+            "set tensorrt_lengths to its least, usual and most, such as 1,128,512"
         )
     return settings.lengths
