@@ -40,11 +40,11 @@ def main() -> None:
     train, calibration, test = split_rows()
     model = export(trained(train))
     (folder / "digits.onnx").write_bytes(model)
-    for name, (images, labels) in {"calibration": calibration, "test": test}.items():
+    for name, (images, labels) in {"train": train, "calibration": calibration, "test": test}.items():
         np.savez_compressed(folder / f"{name}.npz", image=images, labels=labels)
     metrics = {"calibration_accuracy": accuracy(model, calibration), "test_accuracy": accuracy(model, test)}
     (folder / "metadata.json").write_text(json.dumps(metadata(metrics), indent=2) + "\n")
-    for name in ("digits.onnx", "calibration.npz", "test.npz", "metadata.json"):
+    for name in ("digits.onnx", "train.npz", "calibration.npz", "test.npz", "metadata.json"):
         print(f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}")
     print(metrics)
 
