@@ -128,11 +128,12 @@ build/tools/%/installed.stamp: requirements/tools/%.txt | .venv/bin/python
 	@$(PIP) --python build/tools/$*/bin/python install --no-compile --no-deps --require-hashes -r $<
 	@touch $@
 
+# Compiled, unlike the others: each process would take 10 s to do it anew where Python may write nothing.
 build/tools/torch/installed.stamp: requirements/tools/torch.txt | .venv/bin/python
 	@echo "Installing PyTorch and what it exports with into build/tools/torch ..."
 	@$(BIN)/python -m venv --clear --without-pip build/tools/torch
-	@$(PIP) --python build/tools/torch/bin/python install --no-compile $(TORCH)
-	@$(PIP) --python build/tools/torch/bin/python install --no-compile --no-deps --require-hashes -r $<
+	@$(PIP) --python build/tools/torch/bin/python install $(TORCH)
+	@$(PIP) --python build/tools/torch/bin/python install --no-deps --require-hashes -r $<
 	@touch $@
 
 # Two of its four packages are sources, which the setuptools of .venv builds.
