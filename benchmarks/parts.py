@@ -11,6 +11,7 @@ from statistics import median
 
 from benchmarks.bare import best_split, rows_per_second
 from benchmarks.codecs import codecs
+from benchmarks.jobs import job
 from benchmarks.load import Load, command, drive, parse
 from benchmarks.networks import mlp
 from benchmarks.quantized import quantized
@@ -170,4 +171,5 @@ PARTS: dict[str, Callable[[Run], list[Result]]] = {
     "quantized": quantized,
     "start": start,
     "swap": swap,
+    "job": job,
 }

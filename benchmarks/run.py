@@ -16,6 +16,7 @@ from benchmarks.servers import Server, publish
 ROWS: dict[str, Callable[[], object]] = {
     "mlp": lambda: [round(random.random(), 3) for _ in range(64)],
     "encoder": lambda: [random.randrange(VOCABULARY) for _ in range(SEQUENCE)],
+    "digits": lambda: [[[random.randrange(17) for _ in range(8)] for _ in range(8)]],
 }
 """Network -> one random row, as it stands in `instances`."""
 IMAGE = (1, 3, 224, 224)

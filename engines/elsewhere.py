@@ -86,7 +86,7 @@ def asking(
                 stdout=subprocess.PIPE,
                 stderr=printed,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-                start_new_session=True,
+                process_group=0,  # of the same session: in one of its own, Linux would weigh its priority apart
             ) as process,
         ):
             try:

@@ -1,7 +1,7 @@
 """`python -m app.cli.as_job COMMAND ...`: a command of `octet` as a job of a server.
 
-It runs at the lowest priority, and its process group ends when its standard input does: a server that is killed leaves
-none behind.
+It runs at the lowest priority, in a process group of its own, which ends when its standard input does: a server that is
+killed leaves none behind.
 """
 
 import os
@@ -9,8 +9,7 @@ import signal
 import threading
 
 from app.cli.main import main
-
-_LOWEST_PRIORITY = 19
+from engines.background import give_way
 
 
 def _end_with_the_server() -> None:
@@ -21,6 +20,7 @@ def _end_with_the_server() -> None:
 
 
 if __name__ == "__main__":
-    os.nice(_LOWEST_PRIORITY)
+    os.setpgid(0, 0)
+    give_way()
     threading.Thread(target=_end_with_the_server, daemon=True).start()
     main()

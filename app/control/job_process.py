@@ -1,4 +1,4 @@
-"""The process of a job: `octet quantize` at low priority, in a process group of its own that ends with the server."""
+"""The process of a job: `octet quantize` at the lowest priority, in a process group that ends with the server."""
 
 import asyncio
 import json
@@ -48,7 +48,6 @@ async def run(words: Sequence[str], folder: Path, told: Callable[[dict[str, Any]
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=os.environ | {"TMPDIR": str(folder)},
-        start_new_session=True,
         limit=_LONGEST_LINE_BYTES,
     )
     assert process.stdout is not None
@@ -57,8 +56,10 @@ async def run(words: Sequence[str], folder: Path, told: Callable[[dict[str, Any]
         printed, last = await asyncio.gather(process.stdout.read(), _follow(process.stderr, told))
         code = await process.wait()
     finally:
-        with suppress(ProcessLookupError):  # the last of the group is gone already
+        with suppress(ProcessLookupError):  # the last of the group is gone already, or there is none yet
             os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            process.kill()
         await process.wait()
     if code:
         raise JobFailed(_why(code, last))

@@ -5,15 +5,14 @@ draws takes two seconds and 90 MB, and a server has other things to do.
 """
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from engines.background import give_way
 from engines.quantize.charts import layers_chart, version_charts
 from engines.quantize.report import Report, several_from_json
 
-_LOWEST_PRIORITY = 19
 _WORST_LAYERS = 10
 """So many are shown at once, the others when they are asked for."""
 
@@ -63,7 +62,7 @@ def _detail(value: object) -> str:
 
 def main() -> None:
     """Read reports, write their page."""
-    os.nice(_LOWEST_PRIORITY)
+    give_way()
     reports = several_from_json(sys.stdin.buffer.read())
     sys.stdout.buffer.write(page(reports).encode())
 

@@ -3,7 +3,6 @@
 For a host that is to serve a variant which was measured on another one. `python -m`, JSON in, JSON out.
 """
 
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from engines.background import give_way
 from engines.engine import OpenEngine
 from engines.machine import usable_cores
 from engines.quantize.golden import Golden, read_golden
@@ -22,7 +22,6 @@ from engines.quantize.sides import Side, opened
 from engines.quantize.speed import compare_speed
 from engines.signature import Signature
 
-_LOWEST_PRIORITY = 19
 _BUDGET_SECONDS = 6.0
 
 
@@ -104,7 +103,7 @@ def _side(artifact: Artifact, signature: Signature, rows: Rows) -> Side:
 
 def main() -> None:
     """The process."""
-    os.nice(_LOWEST_PRIORITY)
+    give_way()
     question = _QUESTION.validate_json(sys.stdin.buffer.read())
     sys.stdout.buffer.write(_ANSWER.dump_json(measured(question)))
 

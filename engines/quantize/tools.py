@@ -4,7 +4,6 @@ The child imports the recipe's own module and what reads rows. So an environment
 recipe's libraries, and pillow for images.
 """
 
-import os
 import subprocess
 from dataclasses import asdict
 from importlib import import_module
@@ -12,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from engines.background import give_way
 from engines.elsewhere import Tell, answer, asking, python_of
 from engines.errors import QuantizeError
 from engines.quantize.open_rows import open_rows
@@ -19,7 +19,6 @@ from engines.quantize.recipe import Made, Options, Progress, Recipe, Source
 from engines.quantize.rows import RowsSpec
 from engines.signature import Signature
 
-_LOWEST_PRIORITY = 19
 # What an engine needs to run a variant here, wherever it is made. The engine's name is that of the extra.
 _LIBRARIES = {"openvino": "openvino", "litert": "ai_edge_litert"}
 
@@ -88,7 +87,7 @@ def _question(recipe: Any, source: Source, rows: RowsSpec | None, folder: Path, 
 
 def main() -> None:
     """The process."""
-    os.nice(_LOWEST_PRIORITY)
+    give_way()
     answer(_tell_what_is_made, lambda question: question["recipe"][2]["name"])
 
 
