@@ -37,6 +37,9 @@ class Target:
     """Its compute capability, `90`."""
     driver: str = NO_DEVICE
 
+    def __str__(self) -> str:
+        return f"{self.module} {self.version} for {self.device} (SM {self.sm}, driver {self.driver})"
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
