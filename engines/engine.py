@@ -35,7 +35,7 @@ class Engine(Protocol):
     """The engine's name and, after a blank, its version: `onnxruntime 1.32.0`."""
     signature: Signature
     max_rows: int | None
-    """The most rows a run may hold (a TensorRT profile, a LiteRT shape), or None where any number runs.
+    """The most rows a run may hold (a TensorRT profile), or None where any number runs.
 
     A fixed shape inside is the engine's own affair: it pads and trims.
     """

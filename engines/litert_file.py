@@ -59,8 +59,8 @@ class Opened:
         Raises LoadError: the file is none, or none of its functions runs the signature.
         """
         try:
-            self.interpreter = Interpreter(str(path), num_threads=threads)
-            callees = list(_callees(self.interpreter))
+            self._interpreter = Interpreter(str(path), num_threads=threads)
+            callees = list(_callees(self._interpreter))
         except (ValueError, RuntimeError) as error:
             raise LoadError(f"LiteRT cannot load the model: {litert_message(str(error))}") from None
         least = None if any_rows or signature.batch_axis is None else 1
@@ -72,8 +72,8 @@ class Opened:
         """Whether anything in it is computed in integers that stand for floats: those know no NaN."""
         return any(
             len(details["quantization_parameters"]["scales"])
-            for index in range(self.interpreter.num_subgraphs())
-            for details in self.interpreter.get_tensor_details(index)
+            for index in range(self._interpreter.num_subgraphs())
+            for details in self._interpreter.get_tensor_details(index)
         )
 
 

@@ -14,7 +14,8 @@ from onnx import ModelProto
 from app.lifespan import open_litert
 from engines import onnxruntime_engine
 from engines.errors import InputRefused, LoadError, ModelFileError
-from engines.litert_engine import LiteRtEngine, cover, load
+from engines.litert_engine import LiteRtEngine, load
+from engines.litert_runner import cover
 from engines.onnx_file import read_onnx
 from engines.signature import Signature, TensorSpec
 from engines.trial import prove_it_loads
@@ -236,7 +237,7 @@ def test_digits_in_int8_are_read_as_well_as_in_fp32() -> None:
 
 def test_without_the_extra_a_variant_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
-    for name in ("ai_edge_litert.interpreter", "engines.litert_engine", "engines.litert_file"):
+    for name in ("ai_edge_litert.interpreter", "engines.litert_engine", "engines.litert_runner", "engines.litert_file"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(LoadError, match=r"octet-serving\[litert\]"):
         open_litert(DIGITS_INT8, read_onnx(DIGITS / "digits.onnx").signature, instances=1, threads=1)
