@@ -36,6 +36,11 @@ def describe() -> dict[str, Any]:
     }
 
 
+def has_vnni() -> bool:
+    """Whether products of 8 bits are summed in 32: else pairs of them saturate at 16."""
+    return not {"avx512_vnni", "avx_vnni"}.isdisjoint(describe()["flags"])
+
+
 def fingerprint() -> str:
     """Sixteen hex digits that change with anything in `describe`."""
     return hashlib.sha256(json.dumps(describe(), sort_keys=True).encode()).hexdigest()[:16]

@@ -7,10 +7,9 @@ import onnx
 from onnx import GraphProto
 
 from engines.errors import QuantizeError
-from engines.machine import describe
+from engines.machine import has_vnni
 from engines.quantize.onnxruntime_prepare import quiet
 
-_VNNI = {"avx512_vnni", "avx_vnni"}
 _QUANTIZED = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulNBits"}
 _WITH_WEIGHTS = {"Conv", "ConvTranspose", "Gemm"}
 
@@ -56,4 +55,4 @@ def keep_float(path: Path, excluded: list[str]) -> None:
 
 def reduces_range() -> bool:
     """Whether weights get 7 bits: without VNNI, pairs of products of 8 bits saturate."""
-    return not _VNNI & set(describe()["flags"])
+    return not has_vnni()

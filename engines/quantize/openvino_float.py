@@ -6,6 +6,7 @@ from pathlib import Path
 
 from engines.errors import QuantizeError
 from engines.machine import describe
+from engines.quantize.openvino_write import write_ir
 from engines.quantize.recipe import Made, Options, Progress, Source
 from engines.quantize.rows import Rows
 
@@ -20,11 +21,11 @@ class OpenVinoFloat:
     summary: str
     precision: str
     """`f32` or `bf16`; the file says so in its rt_info, where `engines.openvino_engine` looks."""
+    is_candidate: bool = False
     engine: str = "openvino"
     needs: tuple[str, ...] = ("openvino",)
     tool: str | None = None
     calibrates: bool = False
-    is_candidate: bool = False
 
     def refuses(self, source: Source) -> str | None:
         if self.precision == "bf16" and not _BF16_FLAGS & set(describe()["flags"]):
@@ -34,20 +35,16 @@ class OpenVinoFloat:
     def make(self, source: Source, rows: Rows | None, folder: Path, options: Options, progress: Progress) -> Made:
         import openvino
 
-        from engines.openvino_engine import PRECISION
-
         progress("converting", 0.0)
         try:
             model = openvino.Core().read_model(source.path)
-            model.set_rt_info(self.precision, PRECISION)
-            openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
         except RuntimeError as error:
             raise QuantizeError(f"{self.name}: OpenVINO cannot read this model: {error}") from error
         details = {"method": "convert", "precision": self.precision, "openvino": version("openvino")}
-        return Made(folder / "model.xml", {"model.bin": folder / "model.bin"}, details)
+        return write_ir(model, self.precision, folder, details)
 
 
 OPENVINO_FLOAT = (
     OpenVinoFloat("fp32-openvino", "OpenVINO in FP32", "f32"),
-    OpenVinoFloat("bf16-openvino", "OpenVINO, computed in BF16: no calibration", "bf16"),
+    OpenVinoFloat("bf16-openvino", "OpenVINO, computed in BF16: no calibration", "bf16", is_candidate=True),
 )

@@ -6,6 +6,7 @@ from engines.quantize.litert import LITERT
 from engines.quantize.onnxruntime_dynamic import DYNAMIC
 from engines.quantize.onnxruntime_static import STATIC
 from engines.quantize.openvino_float import OPENVINO_FLOAT
+from engines.quantize.openvino_nncf import OPENVINO_INT8
 from engines.quantize.pt2e import PT2E
 from engines.quantize.recipe import Recipe
 from engines.quantize.tensorrt_static import TENSORRT
@@ -21,6 +22,7 @@ RECIPES: tuple[Recipe, ...] = (
     *HALF,
     *TENSORRT,
     *OPENVINO_FLOAT,
+    *OPENVINO_INT8,
     *FROM_NETWORK,
 )
 """In the order in which they are tried and shown."""
