@@ -34,11 +34,7 @@ def load(
 
     Raises LoadError, also where the session would have run on the processor: that is another engine.
     """
-    if _CUDA not in onnxruntime.get_available_providers():
-        raise LoadError(
-            f"this ONNX Runtime has no CUDA, only {', '.join(onnxruntime.get_available_providers())}; install "
-            "onnxruntime-gpu in place of onnxruntime"
-        )
+    refuse_without_cuda()
     onnxruntime.preload_dlls()  # CUDA's libraries from their own packages, where they are installed so
     session = open_session(path, 1, [(_CUDA, _OPTIONS), "CPUExecutionProvider"])
     found = session.get_providers()[0]
@@ -52,6 +48,15 @@ def load(
     except ModelFileError as error:
         raise LoadError(str(error)) from None
     return OnnxRuntimeCudaEngine(OnnxRuntimeEngine(signature, [session] * instances), bounds)
+
+
+def refuse_without_cuda() -> None:
+    """Raises LoadError where the ONNX Runtime that is installed was built without CUDA."""
+    if _CUDA not in onnxruntime.get_available_providers():
+        raise LoadError(
+            f"this ONNX Runtime has no CUDA, only {', '.join(onnxruntime.get_available_providers())}; install "
+            "onnxruntime-gpu in place of onnxruntime"
+        )
 
 
 class OnnxRuntimeCudaEngine:

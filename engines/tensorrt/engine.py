@@ -137,6 +137,11 @@ class TensorRtRunner:
         self._sizes = tuple(len(next(iter(form.inputs.values()))) for form in forms) if self._has_rows else ()
         self._known = {tuple(form.shapes.values()): form for form in forms}
 
+    @property
+    def eager_rows(self) -> list[int]:
+        """The batch sizes that no graph could be captured for."""
+        return [size for size, form in zip(self._sizes, self.forms, strict=False) if form.graph is None]
+
     def run(self, inputs: Arrays) -> dict[str, Array]:
         refuse_indices(inputs, self._bounds)
         rows = len(next(iter(inputs.values()))) if self._has_rows else None
