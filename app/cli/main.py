@@ -1,5 +1,6 @@
 """The command `octet`. A sub-command is imported when it runs or its own help is asked for, never before."""
 
+import os
 import sys
 from importlib import import_module
 
@@ -53,6 +54,7 @@ def octet() -> None:
 
 def main() -> None:
     """Run the command line. What a user can mend becomes `octet: <message>` on stderr and exit status 1."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime would send its events to Microsoft by default
     try:
         octet(prog_name="octet")
     except Exception as error:

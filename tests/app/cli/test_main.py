@@ -149,3 +149,22 @@ def test_the_help_of_config_has_a_flag_for_every_setting() -> None:
     for name in names():
         assert f"--{name.replace('_', '-')} " in shown
         assert f"OCTET_{name.upper()}" in shown
+
+
+def test_onnx_runtime_sends_no_telemetry_unless_the_user_wishes_it() -> None:
+    """Where it would, it tells that it cannot keep its number in a home that is not there."""
+    script = (
+        "import sys, app.cli.main\n"
+        "sys.argv[1:] = ['--version']\n"
+        "try: app.cli.main.main()\n"
+        "except SystemExit: pass\n"
+        "import onnxruntime; onnxruntime.InferenceSession('examples/digits/digits.onnx')\n"
+    )
+    said = {}
+    for wish in ({}, {"ORT_DISABLE_TELEMETRY": "0"}):
+        environment = os.environ | {"HOME": "/proc/nowhere", "XDG_CACHE_HOME": "/proc/nowhere"} | wish
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+        )
+        said[len(wish)] = "telemetry" in done.stderr
+    assert said == {0: False, 1: True}
