@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import ModelProto, NodeProto, numpy_helper
 
 from engines.engine import Array, Arrays
 from engines.errors import QuantizeError
+from engines.quantize.activations import open_at
 from engines.quantize.answers import rows_apart
 from engines.quantize.onnxruntime_prepare import PREPARED
 from engines.quantize.onnxruntime_static import STATIC, Static
@@ -124,7 +124,7 @@ def _is_dequantized(maker: NodeProto | None) -> bool:
 
 def _means(model: ModelProto, layers: Sequence[NodeProto], rows: Sequence[Arrays]) -> list[Array]:
     """The mean of every channel that these layers put out."""
-    session = _open(model, [layer.output[0] for layer in layers])
+    session = open_at(model, [layer.output[0] for layer in layers])
     sums = [np.zeros(())] * len(layers)
     for row in rows:
         for place, (layer, found) in enumerate(zip(layers, session.run(None, row), strict=True)):
@@ -132,20 +132,6 @@ def _means(model: ModelProto, layers: Sequence[NodeProto], rows: Sequence[Arrays
             others = tuple(axis for axis in range(found.ndim) if axis != channel)
             sums[place] = sums[place] + found.mean(axis=others, dtype=np.float64)
     return [np.asarray(total / len(rows)) for total in sums]
-
-
-def _open(model: ModelProto, tensors: Sequence[str]) -> onnxruntime.InferenceSession:
-    """The part of the model that computes these tensors; their types are ONNX Runtime's to infer."""
-    part = onnx.ModelProto()
-    part.CopyFrom(model)
-    del part.graph.output[:]
-    part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    try:
-        return onnxruntime.InferenceSession(part.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise QuantizeError(f"the biases cannot be corrected: {error}; try the recipe int8 instead") from error
 
 
 def _subtract(model: ModelProto, bias: _Bias, shift: Array) -> None:

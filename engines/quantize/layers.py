@@ -2,22 +2,23 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import onnx
-import onnxruntime
 
 from engines.engine import Array, Arrays
-from engines.errors import QuantizeError
+from engines.quantize.activations import open_at
 from engines.quantize.answers import rows_apart
 from engines.quantize.arithmetic import predicted_sqnr_db, sqnr_db
+from engines.quantize.error_shares import error_shares
 from engines.quantize.layer_graph import Graph, Quantizer, Tap, taps
 from engines.quantize.recipe import Source
 from engines.quantize.report import MOST_DB, Layer
 from engines.quantize.rows import Rows
 
 _ROWS = 8
+_SHARING_ROWS = 2  # on each of them the source is run once a tensor
 _TAPS = 32  # at a time: each holds a tensor of one row, of both graphs
 _ENOUGH_DB = 30.0  # an error of 3 %
 _OWN_DB = 6.0  # twice the error of what came in
@@ -35,6 +36,8 @@ class _Sums:
     noise: float = 0.0
     non_zero: int = 0
     clipped: int = 0
+    single: bool = False
+    """Whether both sides are float32."""
 
     def add(self, expected: Array, found: Array, quantizer: Quantizer | None) -> None:
         one, other = expected.astype(np.float64).ravel(), found.astype(np.float64).ravel()
@@ -61,49 +64,38 @@ def measure_layers(source: Source, variant: Path, rows: Rows) -> tuple[Layer, ..
     sums: dict[str, _Sums] = {}
     for start in range(0, len(found), _TAPS):
         sums |= _compare(graphs, found[start : start + _TAPS], rows_apart(inputs, source.signature))
-    layers = [_layer(tap, sums) for tap in found if sums[tap.tensor].values]
+    single = [tap for tap in found if sums[tap.tensor].single]
+    shares = error_shares(*graphs, single, islice(rows_apart(inputs, source.signature), _SHARING_ROWS))
+    layers = [_layer(tap, sums, shares) for tap in found if sums[tap.tensor].values]
     return tuple(sorted(layers, key=lambda layer: layer.sqnr_db))
 
 
 def worst_layer(layers: Sequence[Layer], excluded: Collection[str]) -> str | None:
-    """The node to leave as it is next: of these layers, worst first, the first that is not; None where none is left."""
-    left = (layer.node for layer in layers if layer.operator in _EXCLUDABLE and layer.node not in excluded)
-    return next(left, None)
+    """The node to leave as it is next: that with the largest share in the error; None where none is left."""
+    left = [layer for layer in layers if layer.operator in _EXCLUDABLE and layer.node not in excluded]
+    return max(left, key=lambda layer: layer.share or 0.0).node if left else None
 
 
 def _compare(graphs: tuple[Graph, Graph], some: tuple[Tap, ...], rows: Iterator[Arrays]) -> dict[str, _Sums]:
     names = [tap.tensor for tap in some], [tap.variant_tensor for tap in some]
-    sessions = [_open(graph, wanted) for graph, wanted in zip(graphs, names, strict=True)]
+    sessions = [open_at(graph.model, wanted, graph.folder) for graph, wanted in zip(graphs, names, strict=True)]
     sums = {tap.tensor: _Sums() for tap in some}
     for row in rows:
         sides = (session.run(wanted, row) for session, wanted in zip(sessions, names, strict=True))
         for tap, expected, found in zip(some, *sides, strict=True):
             if expected.dtype.kind == found.dtype.kind == "f" and expected.shape == found.shape:
                 sums[tap.tensor].add(expected, found, tap.quantizer)
+                sums[tap.tensor].single = expected.dtype == found.dtype == np.float32
     return sums
 
 
-def _open(graph: Graph, tensors: list[str]) -> onnxruntime.InferenceSession:
-    """The model with these tensors as outputs too; their types are ONNX Runtime's to infer."""
-    model = onnx.ModelProto()
-    model.CopyFrom(graph.model)
-    known = {value.name for value in model.graph.output}
-    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors if name not in known)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(graph.folder))
-    try:
-        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001  ONNX Runtime's errors share no base class but Exception
-        raise QuantizeError(f"the layers cannot be measured: {error}") from None
-
-
-def _layer(tap: Tap, sums: Mapping[str, _Sums]) -> Layer:
+def _layer(tap: Tap, sums: Mapping[str, _Sums], shares: Mapping[str, float]) -> Layer:
     own = sums[tap.tensor]
     predicted = None if tap.quantizer is None else predicted_sqnr_db(own.signal, own.non_zero, tap.quantizer.scale)
     before = min((sums[name].sqnr_db for name in tap.before), default=MOST_DB)
     advice = _advice(tap, own.sqnr_db, predicted, before, own.clipped / own.values)
-    return Layer(tap.node, tap.operator, tap.tensor, own.sqnr_db, predicted, advice)
+    share = shares.get(tap.node, 0.0) if own.single else None
+    return Layer(tap.node, tap.operator, tap.tensor, own.sqnr_db, predicted, advice, share)
 
 
 def _advice(tap: Tap, sqnr: float, predicted: float | None, before: float, clipped: float) -> str:

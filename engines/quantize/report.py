@@ -105,6 +105,8 @@ class Layer:
     predicted_sqnr_db: float | None
     """Of the uniform model, error = step x U[-1/2, 1/2]; None where the step is not known."""
     advice: str
+    share: float | None = None
+    """Of the noise in the model's outputs, what would go if the node stayed in FP32; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
