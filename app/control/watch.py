@@ -6,20 +6,19 @@ moves between loaded versions does not wait for a load.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Mapping
-from time import perf_counter
+from collections.abc import Callable, Mapping
 
 from structlog.typing import FilteringBoundLogger
 
-from app.control.bring_up import bring_up
 from app.control.choice import Choice, Speeds
 from app.control.desired import Desired, desired, wanted
 from app.control.measuring import Measuring, Unmeasured
-from app.control.pins import DropPin, LoadPin, PinKey, next_pin_action
+from app.control.pinning import Pinning
 from app.control.snapshot import KnownVariants, labels_answering, snapshot
 from app.control.speeds import SpeedMemory
-from app.errors import AnswersDiffer, LoadFailed, Unsupported
-from app.metrics import Loaded, Metrics
+from app.control.steps import Steps
+from app.errors import LoadFailed
+from app.metrics import Metrics
 from app.serving.lifecycle import Load, Replace, State, Unload, VersionKey, next_action
 from app.serving.servable import Servable
 from app.serving.table import Table, folded
@@ -27,9 +26,6 @@ from app.settings import Settings
 from engines.engine import OpenEngine
 from model_store.records import VariantRecord, VersionRecord
 from model_store.store import Store
-
-# A closing service was drained before; what runs still is out of time.
-_CLOSING_SECONDS = 0.1
 
 
 class Watch:
@@ -46,7 +42,6 @@ class Watch:
     ) -> None:
         self._store = store
         self._settings = settings
-        self._open_engines = open_engines
         self._table = table
         self._metrics = metrics
         self._log = log
@@ -58,18 +53,12 @@ class Watch:
         self._failures: dict[VersionKey, str] = {}
         self._servables: dict[VersionKey, Servable] = {}
         """What answers for a version where no variant is named."""
-        self._pinned: dict[PinKey, Servable] = {}
-        """Further variants, that requests named."""
-        self._asked: dict[PinKey, None] = {}
-        self._leaving: list[Servable] = []
-        """What is being drained and freed."""
-        self._is_busy = False
-        """Whether a variant is loaded beside what answers."""
         self._labels: dict[tuple[str, str], VersionKey] = {}
         self._unloaded: set[str] = set()
         """Models that were unloaded on purpose: they stay so until somebody loads them."""
-        self._steps: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
+        self._steps = Steps(store, settings, open_engines, metrics, log, self._choice, self._wake.set)
+        self._pinning = Pinning(settings, self._choice, self._steps)
         self._measuring = Measuring(store, self._speed_memory, log, self._wake.set, self._not_measured)
         self._looks_asked = 0
         self._looks_done = 0
@@ -134,24 +123,13 @@ class Watch:
 
         Raises Unsupported where none is to be loaded so.
         """
-        if self._settings.for_model(servable.identity.model).pinned_variants == 0:
-            raise Unsupported(
-                f"variant '{variant}' is not the one that serves model '{servable.identity.model}', and no other is "
-                "loaded here: pinned_variants is 0"
-            )
-        key = VersionKey(folded(servable.identity.model), servable.identity.version)
-        if (pin := PinKey(key, variant)) not in self._asked:
-            self._asked[pin] = None
+        if self._pinning.ask(servable, variant):
             self._wake.set()
 
     async def close(self) -> bool:
         """Drain and free every servable; call after `run` ended. False when a load goes on in its thread."""
         await self._measuring.close()
-        if self._steps:
-            await asyncio.wait(self._steps, timeout=_CLOSING_SECONDS)
-        servables = [*self._servables.values(), *self._pinned.values()]
-        await asyncio.gather(*(self._retire(servable, _CLOSING_SECONDS) for servable in servables))
-        return not self._steps
+        return await self._steps.close()
 
     async def _sleep(self) -> None:
         try:
@@ -179,8 +157,8 @@ class Watch:
         return is_tried and self._choice.outdated(self._servables).isdisjoint(to_serve)
 
     def _is_gone(self, model: str) -> bool:
-        left = any(folded(servable.identity.model) == model for servable in self._leaving)
-        return not left and all(state is State.END for key, state in self._states.items() if key.model == model)
+        is_ended = all(state is State.END for key, state in self._states.items() if key.model == model)
+        return is_ended and not self._steps.has_leaving(model)
 
     def _forget_failures(self, model: str | None = None) -> None:
         """Give what failed to load, of one model or of all, another chance."""
@@ -216,80 +194,55 @@ class Watch:
         while (action := self._next(to_serve)) is not None:
             if isinstance(action, Load):
                 self._states[action.key] = State.LOADING
-                self._start(self._load(action.key, self._desired.versions[action.key]))
+                self._steps.start(self._load(action.key, self._desired.versions[action.key]))
             elif isinstance(action, Replace):
-                self._is_busy = True
                 best = self._choice.rungs(action.key)[0]
-                self._start(self._replace(action.key, self._desired.versions[action.key], best))
+                self._steps.start_beside(self._replace(action.key, self._desired.versions[action.key], best))
             else:
                 self._states[action.key] = State.UNLOADING
-                self._start(self._unload(action.key, self._servables.pop(action.key)))
+                self._steps.start(self._unload(action.key, self._servables.pop(action.key)))
             self._show()
-        self._act_on_pins()
+        is_loading = State.LOADING in self._states.values()
+        self._pinning.act(self._desired.versions, self._answering(), is_busy=is_loading)
+        self._show()
         if self._all_tried():
             self._measuring.start(self._choice.unmeasured(self._servables))
 
     def _next(self, to_serve: list[VersionKey]) -> Load | Replace | Unload | None:
         outdated = self._choice.outdated(self._servables)
-        return next_action(to_serve, self._states, outdated, is_busy=self._is_busy)
+        return next_action(to_serve, self._states, outdated, is_busy=self._steps.is_busy)
 
-    def _act_on_pins(self) -> None:
-        """Load what requests named, let go of what may not stay."""
-        may_stay = self._may_be_pinned() if self._asked or self._pinned else set()
-        self._asked = {pin: None for pin in self._asked if pin in may_stay and pin not in self._pinned}
-        while (action := self._next_about_pins(may_stay)) is not None:
-            if isinstance(action, LoadPin):
-                self._is_busy = True
-                self._start(self._load_pin(action.key, self._desired.versions[action.key.version]))
-            else:
-                self._start(self._retire(self._pinned.pop(action.key), self._settings.drain_seconds))
-            self._show()
-
-    def _may_be_pinned(self) -> set[PinKey]:
-        """What may serve of the versions that answer, but for what answers by default."""
-        return {
-            PinKey(key, status.name)
-            for key, servable in self._servables.items()
-            for status in self._choice.statuses(key, {})
-            if status.may_serve and status.name != servable.identity.variant and key.model not in self._unloaded
-        }
-
-    def _next_about_pins(self, may_stay: Collection[PinKey]) -> LoadPin | DropPin | None:
-        most = {pin.version.model: self._settings.for_model(pin.version.model).pinned_variants for pin in self._asked}
-        used = {pin: servable.used_at for pin, servable in self._pinned.items()}
-        is_busy = self._is_busy or State.LOADING in self._states.values()
-        return next_pin_action(self._asked, used, may_stay, most, is_busy=is_busy)
+    def _answering(self) -> dict[VersionKey, Servable]:
+        """What answers by default, but for what was unloaded on purpose."""
+        return {key: servable for key, servable in self._servables.items() if key.model not in self._unloaded}
 
     def _show(self) -> None:
-        answering = {key: servable for key, servable in self._servables.items() if key.model not in self._unloaded}
+        answering = self._answering()
         self._labels = labels_answering(self._desired, self._labels, answering)
         self._table.models = snapshot(
             self._desired, self._states, self._failures, answering, self._labels, self._unloaded, self._known_variants()
         )
 
     def _known_variants(self) -> dict[VersionKey, KnownVariants]:
-        loaded = {key: {servable.identity.variant: servable} for key, servable in self._servables.items()}
-        for pin, servable in self._pinned.items():
-            loaded.setdefault(pin.version, {})[pin.variant] = servable
         return {
-            key: KnownVariants(self._choice.statuses(key, loaded.get(key, {})), self._choice.notes(key))
+            key: KnownVariants(self._choice.statuses(key, self._loaded(key)), self._choice.notes(key))
             for key in self._desired.versions
         }
 
-    def _start(self, step: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(step)
-        self._steps.add(task)
-        task.add_done_callback(self._steps.discard)
+    def _loaded(self, key: VersionKey) -> dict[str, Servable]:
+        """What is loaded of a version, by variant."""
+        servable = self._servables.get(key)
+        return self._pinning.loaded(key) | ({servable.identity.variant: servable} if servable else {})
 
     async def _load(self, key: VersionKey, record: VersionRecord) -> None:
         """The version's best variant that works; the failure of the last one is the version's."""
         *better, last = self._choice.rungs(key) or record.variants[:1]
         servable = None
         for variant in better:
-            if (servable := await self._try(key, record, variant)) is not None:
+            if (servable := await self._steps.try_out(key, record, variant)) is not None:
                 break
         try:
-            self._servables[key] = servable or await self._bring_up(record, last)
+            self._servables[key] = servable or await self._steps.bring_up(record, last)
             self._states[key] = State.AVAILABLE
         except Exception as error:  # noqa: BLE001  whatever ails a version, the others go on serving
             self._states[key] = State.END
@@ -301,8 +254,7 @@ class Watch:
 
     async def _replace(self, key: VersionKey, record: VersionRecord, best: VariantRecord) -> None:
         """Put the version's best variant in the place of the one that answers, which finishes what it has."""
-        better = self._pinned.pop(PinKey(key, best.name), None) or await self._try(key, record, best)
-        self._is_busy = False
+        better = self._pinning.take(key, best.name) or await self._steps.try_out(key, record, best)
         superseded = better
         if better is not None and self._states.get(key) is State.AVAILABLE:
             superseded = self._servables[key]
@@ -311,61 +263,14 @@ class Watch:
             log = self._log.bind(model=record.name, version=record.version)
             log.info("another variant answers", variant=best.name, before=before)
         self._show()
-        self._wake.set()
         if superseded is not None:
-            await self._retire(superseded, self._settings.drain_seconds)
-
-    async def _load_pin(self, pin: PinKey, record: VersionRecord) -> None:
-        """One that its version or its verdict does not allow any more is dropped by the next step."""
-        variant = next(variant for variant in record.variants if variant.name == pin.variant)
-        servable = await self._try(pin.version, record, variant)
-        self._is_busy = False
-        if servable is not None:
-            self._pinned[pin] = servable
-        self._show()
-        self._wake.set()
-
-    async def _try(self, key: VersionKey, record: VersionRecord, variant: VariantRecord) -> Servable | None:
-        """The variant as a servable. One that cannot serve is refused, and told as such."""
-        try:
-            return await self._bring_up(record, variant)
-        except Exception as error:  # noqa: BLE001  whatever ails a variant, the others go on serving
-            self._choice.refuse(key, variant, "parity" if isinstance(error, AnswersDiffer) else "load", str(error))
-            return None
-
-    def _not_measured(self, one: Unmeasured, words: str) -> None:
-        self._choice.refuse(one.key, one.variant, "speed", words)
-
-    async def _bring_up(self, record: VersionRecord, variant: VariantRecord) -> Servable:
-        started = perf_counter()
-        settings = self._settings.for_model(record.name)
-        servable = await bring_up(self._store, record, variant, settings, self._open_engines, self._metrics)
-        seconds = perf_counter() - started
-        engine = servable.identity.engine
-        self._metrics.loaded[servable.tally.key] = Loaded(engine, seconds)
-        self._log.info(
-            "version is available",
-            model=record.name,
-            version=record.version,
-            variant=variant.name,
-            engine=engine,
-            seconds=round(seconds, 3),
-            notes="; ".join(servable.notes),
-        )
-        return servable
+            self._steps.start(self._steps.retire(superseded))
 
     async def _unload(self, key: VersionKey, servable: Servable) -> None:
-        await self._retire(servable, self._settings.drain_seconds)
+        await self._steps.retire(servable)
         del self._states[key]
         self._log.info("version is unloaded", model=servable.identity.model, version=servable.identity.version)
         self._wake.set()
 
-    async def _retire(self, servable: Servable, drain_seconds: float) -> None:
-        self._leaving.append(servable)
-        if not await servable.drain(drain_seconds):
-            self._log.warning("drain took too long", model=servable.identity.model, version=servable.identity.version)
-        await servable.close()
-        if all(other.tally is not servable.tally for other in (*self._servables.values(), *self._pinned.values())):
-            self._metrics.loaded.pop(servable.tally.key, None)
-        self._leaving.remove(servable)
-        self._wake.set()
+    def _not_measured(self, one: Unmeasured, words: str) -> None:
+        self._choice.refuse(one.key, one.variant, "speed", words)
