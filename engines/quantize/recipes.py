@@ -9,6 +9,7 @@ from engines.quantize.openvino_float import OPENVINO_FLOAT
 from engines.quantize.openvino_nncf import OPENVINO_INT8
 from engines.quantize.pt2e import PT2E
 from engines.quantize.recipe import Recipe
+from engines.quantize.tensorrt_modelopt import MODEL_OPTIMIZER
 from engines.quantize.tensorrt_static import TENSORRT
 from engines.quantize.weight_only import WEIGHT_ONLY
 
@@ -21,6 +22,7 @@ RECIPES: tuple[Recipe, ...] = (
     *WEIGHT_ONLY,
     *HALF,
     *TENSORRT,
+    *MODEL_OPTIMIZER,
     *OPENVINO_FLOAT,
     *OPENVINO_INT8,
     *FROM_NETWORK,

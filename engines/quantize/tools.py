@@ -22,6 +22,9 @@ from engines.signature import Signature
 # What an engine needs to run a variant here, wherever it is made. The engine's name is that of the extra.
 _LIBRARIES = {"openvino": "openvino", "litert": "ai_edge_litert"}
 
+# Environments that `make tools` does not set up: what to install into them.
+_SET_UP_BY_HAND = {"modelopt": "'nvidia-modelopt[onnx]' ml_dtypes pillow"}
+
 
 def missing(recipe: Recipe) -> str | None:
     """Why the recipe cannot be followed on this machine, and what to do; None where nothing is missing."""
@@ -60,16 +63,25 @@ def _missing_there(python: Path, modules: tuple[str, ...]) -> str | None:
     environment = python.parent.parent
     if not python.exists():
         return (
-            f"it is made in an environment of its own, and there is no {environment}; set it up by `make tools`, "
-            "or say in OCTET_TOOLS where such environments are"
+            f"it is made in an environment of its own, and there is no {environment}; set it up by "
+            f"{_set_up(environment)}, or say in OCTET_TOOLS where such environments are"
         )
     script = "import sys; from importlib.util import find_spec; print(*(m for m in sys.argv[1:] if not find_spec(m)))"
     try:
         found = subprocess.run([python, "-P", "-c", script, *modules], capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        return f"the Python of {environment} does not run ({error}); set it up anew by `make tools`"
+        return f"the Python of {environment} does not run ({error}); set it up anew by {_set_up(environment)}"
     absent = found.stdout.decode().strip()
-    return f"it needs {absent}, which {environment} has not; set it up anew by `make tools`" if absent else None
+    return (
+        f"it needs {absent}, which {environment} has not; set it up anew by {_set_up(environment)}" if absent else None
+    )
+
+
+def _set_up(environment: Path) -> str:
+    packages = _SET_UP_BY_HAND.get(environment.name)
+    if packages is None:
+        return "`make tools`"
+    return f"`python3 -m venv {environment}` and `{environment}/bin/pip install {packages}`"
 
 
 def _question(recipe: Any, source: Source, rows: RowsSpec | None, folder: Path, options: Options) -> dict[str, Any]:
