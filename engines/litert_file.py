@@ -60,16 +60,17 @@ class Opened:
         """
         try:
             self._interpreter = Interpreter(str(path), num_threads=threads)
-            callees = list(_callees(self._interpreter))
-        except (ValueError, RuntimeError) as error:
+            fitting = _fitting(list(_callees(self._interpreter)), signature)
+            self.is_quantized = self._has_scales()
+            """Whether anything in it is computed in integers that stand for floats: those know no NaN."""
+        except (ValueError, RuntimeError, TypeError) as error:  # the last for an index that is no such number
             raise LoadError(f"LiteRT cannot load the model: {litert_message(str(error))}") from None
         least = None if any_rows or signature.batch_axis is None else 1
-        fitting = reversed(_fitting(callees, signature))  # of two that take as many rows, the file's first counts
-        self.functions = {function.rows or least: function for function in fitting}
+        # Of two functions that take as many rows, the file's first one counts.
+        self.functions = {function.rows or least: function for function in reversed(fitting)}
         """By the number of rows they take; None takes any, and where there is no batch it is the only one."""
 
-    def is_quantized(self) -> bool:
-        """Whether anything in it is computed in integers that stand for floats: those know no NaN."""
+    def _has_scales(self) -> bool:
         return any(
             len(details["quantization_parameters"]["scales"])
             for index in range(self._interpreter.num_subgraphs())
@@ -189,7 +190,7 @@ def _refuse_shape(spec: TensorSpec, details: Details, signature: Signature, *, m
 def _rows(inputs: Sequence[tuple[int, ...]]) -> int | None:
     """How many rows the inputs take: one number, or None for any. Raises LoadError."""
     rows = {shape[0] for shape in inputs}
-    if len(rows) > 1 or 0 in rows:
+    if len(rows) > 1 or min(rows) < -1 or 0 in rows:
         raise LoadError(f"the file's inputs have the shapes {[list(shape) for shape in inputs]}, so no number of rows")
     (size,) = rows
     return None if size == -1 else size

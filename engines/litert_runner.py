@@ -45,7 +45,7 @@ class LiteRtRunner:
         self._open_file = open_file
         self._is_batched = signature.batch_axis is not None
         self._open()
-        self._takes_nan = not self._opened.is_quantized()
+        self._takes_nan = not self._opened.is_quantized
 
     def _open(self) -> None:
         self._opened = self._open_file()
