@@ -14,7 +14,7 @@ from engines.errors import EngineError, InputRefused, RunError
 from engines.tensorrt.buckets import fill
 from engines.tensorrt.buffer import Buffer
 from engines.tensorrt.device import Cuda, CudaError, DeviceMemoryFull
-from engines.tensorrt.module import Module, new_context
+from engines.tensorrt.module import Module, new_context, taken_words
 from engines.tensorrt.ports import Ports
 
 InputShapes = dict[str, tuple[int, ...]]
@@ -106,7 +106,7 @@ class Context:
             self._enqueue(form)
         except EngineError:
             self._cuda.abandon_capture(self.stream)
-            self._log.errors.clear()
+            taken_words(self._log)
             return False
         try:
             form.graph = self._cuda.end_capture(self.stream)
@@ -169,10 +169,8 @@ class Context:
             raise DeviceMemoryFull(message) if "memory" in words.lower() else RunError(message)
 
     def _words(self) -> str:
-        lines = list(dict.fromkeys(self._log.errors))[-3:]
-        self._log.errors.clear()
-        self._log.lines.clear()
-        return f": {'; '.join(lines)}" if lines else ""
+        words = taken_words(self._log)
+        return f": {words}" if words else ""
 
     def _forget(self) -> None:
         self._api = None

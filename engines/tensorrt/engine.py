@@ -14,7 +14,7 @@ from engines.tensorrt.build import BuildSettings, Progress
 from engines.tensorrt.build_apart import obtain
 from engines.tensorrt.context import Context, Form
 from engines.tensorrt.device import Cuda, CudaError
-from engines.tensorrt.module import Module, listen, load_module
+from engines.tensorrt.module import Module, listen, load_module, taken_words
 from engines.tensorrt.plans import Plans, Target
 from engines.tensorrt.ports import Ports, read_ports, refuse_dtypes
 from engines.tensorrt.warm_up import warm_up
@@ -78,7 +78,7 @@ class TensorRtEngine:
         self._runtime = module.api.Runtime(self._log)
         self._plan = self._runtime.deserialize_cuda_engine(plan)
         if self._plan is None:
-            raise LoadError(f"{self.name} cannot load the plan: {'; '.join(self._log.errors) or 'it does not say why'}")
+            raise LoadError(f"{self.name} cannot load the plan: {taken_words(self._log) or 'it does not say why'}")
         ports = read_ports(module, self._plan, signature)
         sizes = _batch_sizes(ports, signature)
         self.max_rows: int | None = None if signature.batch_axis is None else sizes[-1]

@@ -5,6 +5,7 @@ call on them ends the process. So `engines.tensorrt.device.count` is asked befor
 `tensorrt_rtx` reads models and builds plans without a device; the plans run on RTX cards. Both share their names.
 """
 
+import re
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,6 +15,9 @@ from engines.errors import LoadError
 
 WHOLE = "tensorrt"
 RTX = "tensorrt_rtx"
+
+# `[checkMacros.cpp::catchCudaError::250] ` before what is said, and `. In enqueueV3 at /_src/a.cpp:12` behind it
+_PLACE = re.compile(r"^\[\S+\] |[. ]*\bIn \w+ at \S+:\d+ ?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,14 @@ def listen(module: Module) -> Any:
                 self.errors.append(line)
 
     return Log()
+
+
+def taken_words(log: Any) -> str:
+    """What a log holds of errors, the last three, without places in the library's source. It is empty then."""
+    lines = list(dict.fromkeys(_PLACE.sub("", line).strip() for line in log.errors))[-3:]
+    log.lines.clear()
+    log.errors.clear()
+    return "; ".join(lines)
 
 
 def network_flags(module: Module) -> int:
