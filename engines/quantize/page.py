@@ -1,24 +1,44 @@
 """The reports of one version as a page: one HTML file that needs no network, no script and no other file.
 
-`python -m engines.quantize.page` makes it in a process of its own, of a JSON array of reports on standard input: what
-draws takes two seconds and 90 MB, and a server has other things to do.
+`python -m engines.quantize.page` makes it in a process of its own, of a Content in JSON on standard input: what draws
+takes two seconds and 90 MB, and a server has other things to do.
 """
 
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from engines.background import give_way
 from engines.quantize.charts import layers_chart, version_charts
-from engines.quantize.report import Report, several_from_json
+from engines.quantize.report import Report
 
 _WORST_LAYERS = 10
 """So many are shown at once, the others when they are asked for."""
 
 
-def page(reports: Sequence[Report]) -> str:
-    """The page of at least one report, all of the same version: those that passed first, the fastest on top."""
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is on the page."""
+
+    reports: tuple[Report, ...]
+    """At least one, all of the same version."""
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """Variant -> why its report is not among them."""
+
+    def to_json(self) -> bytes:
+        """For the standard input of the process."""
+        return _CONTENT.dump_json(self)
+
+
+_CONTENT = TypeAdapter(Content)
+
+
+def page(content: Content) -> str:
+    """The page: those that passed first, the fastest on top."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -29,7 +49,7 @@ def page(reports: Sequence[Report]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"share": _share, "size": _size, "detail": _detail}
-    ordered = in_order(reports)
+    ordered = in_order(content.reports)
     return environment.get_template("page.html.j2").render(
         reports=ordered,
         first=ordered[0],
@@ -37,6 +57,7 @@ def page(reports: Sequence[Report]) -> str:
         charts=version_charts(ordered),
         layers={report.variant: layers_chart(report) for report in ordered if report.layers},
         worst=_WORST_LAYERS,
+        unreadable=content.unreadable,
     )
 
 
@@ -61,10 +82,10 @@ def _detail(value: object) -> str:
 
 
 def main() -> None:
-    """Read reports, write their page."""
+    """Read what is on the page, write it."""
     give_way()
-    reports = several_from_json(sys.stdin.buffer.read())
-    sys.stdout.buffer.write(page(reports).encode())
+    content = _CONTENT.validate_json(sys.stdin.buffer.read())
+    sys.stdout.buffer.write(page(content).encode())
 
 
 if __name__ == "__main__":

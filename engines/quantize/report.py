@@ -157,7 +157,6 @@ class Report:
 
 
 _REPORT = TypeAdapter(Report)
-_REPORTS = TypeAdapter(tuple[Report, ...])
 
 
 def to_json(report: Report) -> bytes:
@@ -168,8 +167,3 @@ def to_json(report: Report) -> bytes:
 def from_json(text: bytes) -> Report:
     """Read back. Raises ValueError on anything else."""
     return _REPORT.validate_json(text)
-
-
-def several_from_json(text: bytes) -> tuple[Report, ...]:
-    """An array of them. Raises ValueError on anything else."""
-    return _REPORTS.validate_json(text)

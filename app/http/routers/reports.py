@@ -8,7 +8,10 @@ from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse
 
 from app.lifespan import Service
-from model_store.errors import NotFound
+from engines.quantize.page import Content
+from engines.quantize.report import from_json
+from model_store.errors import Corrupt, NotFound
+from model_store.records import VersionRecord
 from model_store.store import Store
 
 # In a process of its own, of the lowest priority: drawing takes two seconds and 90 MB, and must not hold up requests.
@@ -48,13 +51,25 @@ def _report(store: Store, model: str, version: str, variant: str) -> bytes:
 
 def _page(store: Store, model: str, version: str) -> bytes:
     record = store.resolve(model, version)
-    reports = [store.report(record, variant.name) for variant in record.variants if variant.report]
-    if not reports:
-        raise NotFound(
-            f"no variant of {record} has a report; `octet quantize {record}` makes variants and measures them"
-        )
-    array = b"[" + b",".join(reports) + b"]"
-    made = subprocess.run(_MAKE_PAGE, input=array, capture_output=True, timeout=_MOST_SECONDS, check=False)
+    content = _content(store, record)
+    made = subprocess.run(_MAKE_PAGE, input=content.to_json(), capture_output=True, timeout=_MOST_SECONDS, check=False)
     if made.returncode:
         raise RuntimeError(f"the page of {record} was not made: {made.stderr.decode(errors='replace')}")
     return made.stdout
+
+
+def _content(store: Store, record: VersionRecord) -> Content:
+    """What can be read of the reports, and why the others cannot. Raises NotFound where there are none, Corrupt."""
+    reports, unreadable = [], {}
+    for variant in (one for one in record.variants if one.report):
+        try:
+            reports.append(from_json(store.report(record, variant.name)))
+        except Corrupt as error:
+            unreadable[variant.name] = str(error)
+        except ValueError:
+            unreadable[variant.name] = "it is none that this Octet knows. Drop the variant and quantize again."
+    if reports:
+        return Content(tuple(reports), unreadable)
+    if unreadable:
+        raise Corrupt(f"no report of {record} can be read. {next(iter(unreadable.values()))}")
+    raise NotFound(f"no variant of {record} has a report; `octet quantize {record}` makes variants and measures them")

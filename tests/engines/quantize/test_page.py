@@ -1,6 +1,5 @@
 """The page of a version: what it says, that it needs nothing else, and that names in it are only names."""
 
-import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,8 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from engines.quantize.page import page
-from engines.quantize.report import to_json
+from engines.quantize.page import Content, page
 from tests.engines.quantize.made_reports import layer, report
 
 CELLS = {"dd", "dt", "h2", "li", "td", "th"}
@@ -56,7 +54,7 @@ REPORTS = (
 
 
 def test_it_tells_what_was_asked_what_was_found_and_where_it_comes_from() -> None:
-    words = Balanced(page(REPORTS)).words
+    words = Balanced(page(Content(REPORTS))).words
     for said in (
         "3 of 4 variants passed. The fastest of them on this host is int8: 3.00 times as fast",
         "largest drop 0.50%",
@@ -68,7 +66,7 @@ def test_it_tells_what_was_asked_what_was_found_and_where_it_comes_from() -> Non
         "broken: refused why broken is so",
         "3 that only the published variant gets right, 2 that only this one does, of 540",
         "change an answer by 0.04 of its scale; 0.001 is allowed; served unbatched",
-        "first Conv 20.0 30.0 leave this layer as it is second Conv 25.0 – leave",
+        "first Conv 20.0 30.0 20 % leave this layer as it is second Conv 25.0 – 25 % leave",
         "seed 7 calibration MinMax excluded none rows 200",
         "calibration rows sha256 " + "b" * 64,
         "evaluation rows sha256 " + "c" * 64,
@@ -83,11 +81,13 @@ def test_it_tells_what_was_asked_what_was_found_and_where_it_comes_from() -> Non
 
 
 def test_where_none_passed_the_published_variant_serves() -> None:
-    assert "None of 1 variants passed: the published one serves." in Balanced(page([report(passed=False)])).words
+    assert (
+        "None of 1 variants passed: the published one serves." in Balanced(page(Content((report(passed=False),)))).words
+    )
 
 
 def test_it_loads_nothing_and_runs_nothing() -> None:
-    tags = Balanced(page(REPORTS)).tags
+    tags = Balanced(page(Content(REPORTS))).tags
     assert not [tag for tag, _ in tags if tag in {"script", "iframe", "object", "img"}]
     assert not [attributes for _, attributes in tags if any(name.startswith("on") for name in attributes)]
     links = {attributes[name] for _, attributes in tags for name in ("href", "src", "xlink:href") if name in attributes}
@@ -96,7 +96,7 @@ def test_it_loads_nothing_and_runs_nothing() -> None:
 
 
 def test_every_link_has_its_place() -> None:
-    tags = Balanced(page(REPORTS)).tags
+    tags = Balanced(page(Content(REPORTS))).tags
     ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     for _, attributes in tags:
@@ -109,7 +109,7 @@ def test_names_are_only_names(name: str) -> None:
     made = report(model=name, layers=(layer(name),))
     made = replace(made, lineage=replace(made.lineage, details={name: [name]}))
     made = replace(made, quality=replace(made.quality, metric=name), verdict=replace(made.verdict, reasons=(name,)))
-    shown = Balanced(page([made]))
+    shown = Balanced(page(Content((made,))))
     assert not [tag for tag, _ in shown.tags if tag in {"script", "img"}]
     assert f"{name}@1.2.3" in shown.words
     assert f"{name} Conv 20.0" in shown.words
@@ -117,16 +117,18 @@ def test_names_are_only_names(name: str) -> None:
 
 def test_more_than_the_worst_layers_are_folded_away() -> None:
     layers = tuple(layer(f"layer{n:02}", sqnr_db=n) for n in range(25))
-    shown = Balanced(page([report(layers=layers)]))
+    shown = Balanced(page(Content((report(layers=layers),))))
     assert "15 more" in shown.words
     assert "layer24 Conv 24.0" in shown.words
 
 
 def test_a_variant_without_layers_has_no_chart_of_them() -> None:
-    assert "Layers" not in Balanced(page([report(layers=())])).words
+    assert "Layers" not in Balanced(page(Content((report(layers=()),)))).words
 
 
 def test_it_is_made_in_a_process_of_its_own() -> None:
-    array = json.dumps([json.loads(to_json(one)) for one in REPORTS]).encode()
+    content = Content(REPORTS, {"int4": "its blob is <gone>"})
     command = (sys.executable, "-P", "-m", "engines.quantize.page")
-    assert subprocess.run(command, input=array, capture_output=True, check=True).stdout.decode() == page(REPORTS)
+    made = subprocess.run(command, input=content.to_json(), capture_output=True, check=True).stdout.decode()
+    assert made == page(content)
+    assert "The report of int4 cannot be read: its blob is <gone>" in Balanced(made).words

@@ -1,12 +1,14 @@
 """The reports of a version's variants, asked of a server."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 
 from engines.quantize.report import from_json
+from model_store.records import NewVariant
 from tests import graphs
-from tests.service.conftest import Publish, Start
+from tests.service.conftest import Publish, Start, corrupt
 from tests.service.variants import add_variant
 
 ROWS = {"x": np.random.default_rng(0).normal(size=(16, 2)).astype(np.float32)}
@@ -29,6 +31,35 @@ def test_a_version_shows_its_page_and_a_variant_its_report(tmp_path: Path, publi
     assert from_json(report.content).variant == "int8"
     mapped = Path(f"/proc/{server.process.pid}/maps").read_text("utf-8")
     assert "matplotlib" not in mapped, "what draws is no part of the server"
+
+
+def test_a_report_that_cannot_be_read_leaves_the_others_on_the_page(
+    tmp_path: Path, store_folder: Path, publish: Publish, start: Start
+) -> None:
+    store = publish("m", "1.0.0", graphs.adding(1))
+    record = store.resolve("m")
+    for number, name in enumerate(("damaged", "gone", "sound")):
+        record = add_variant(store, tmp_path, record, name, graphs.adding(number), rows=ROWS)
+    model = graphs.save(graphs.adding(9), tmp_path / "other.onnx")
+    store.add_variant(record, NewVariant("other", "onnxruntime", model, {}, {}, b'{"format": 9}', None, accurate=True))
+    damaged, gone, sound = (
+        store_folder / "blobs" / "sha256" / variant.report.digest for variant in record.variants[1:] if variant.report
+    )
+    corrupt(damaged)
+    gone.unlink()
+    server = start()
+    page = server.get("/v1/models/m/versions/1.0.0/report")
+    assert page.status_code == 200, page.text
+    assert '<h2 id="sound">' in page.text
+    for name, why in (("damaged", "is damaged"), ("gone", "is missing"), ("other", "none that this Octet knows")):
+        assert f'<h2 id="{name}">' not in page.text
+        assert re.search(f"The report of {name} cannot be read: .*{why}", page.text)
+    for name, why in (("damaged", f"blob {damaged.name} is damaged"), ("gone", f"blob {gone.name} is missing")):
+        answer = server.get(f"/v1/models/m/versions/1.0.0/variants/{name}/report")
+        assert (answer.status_code, why in answer.json()["error"]) == (500, True)
+    sound.unlink()
+    answer = server.get("/v1/models/m/versions/1.0.0/report")
+    assert (answer.status_code, "no report of m@1.0.0 can be read. blob" in answer.json()["error"]) == (500, True)
 
 
 def test_where_there_is_no_report_is_said(tmp_path: Path, publish: Publish, start: Start) -> None:
