@@ -19,12 +19,33 @@ _DAMPING = 0.01  # of the mean moment: inputs that are always 0, or go exactly t
 
 def second_moments(path: Path, tensors: Sequence[str], rows: Rows) -> dict[str, Array]:
     """Of each tensor's last axis: the sum of x^T x over all rows, [channels, channels]."""
-    sums: dict[str, Array] = {}
-    for batch in activations(path, tensors, rows):
-        for name, values in batch.items():
-            flat = values.reshape(-1, values.shape[-1]).astype(np.float64)
-            sums[name] = sums.get(name, np.zeros(())) + flat.T @ flat
-    return sums
+    sums = {name: _Moments() for name in tensors}
+    for row in activations(path, tensors, rows):
+        for name, values in row.items():
+            sums[name].add(values.reshape(-1, values.shape[-1]))
+    return {name: own.summed() for name, own in sums.items()}
+
+
+class _Moments:
+    """As many vectors at once as they have channels: for each one, the whole sum would be read and written again."""
+
+    def __init__(self) -> None:
+        self._sum: Array = np.zeros(())
+        self._waiting: list[Array] = []
+        self._count = 0
+
+    def add(self, vectors: Array) -> None:
+        self._waiting.append(vectors)
+        self._count += len(vectors)
+        if self._count >= vectors.shape[1]:
+            self.summed()
+
+    def summed(self) -> Array:
+        if self._waiting:
+            vectors = np.concatenate(self._waiting).astype(np.float64)
+            self._sum = self._sum + vectors.T @ vectors
+            self._waiting, self._count = [], 0
+        return self._sum
 
 
 def compensate(weights: Array, moments: Array, block: int, grid: Grid) -> tuple[Array, Array]:
