@@ -58,7 +58,7 @@ async def bring_up(
         metrics.tally(Key(record.name, record.version, variant.name)),
         batched=loaded.batched,
         split=loaded.split,
-        notes=loaded.notes,
+        notes=(*loaded.notes, *_unchecked(variant)),
         metadata=record.metadata.model_dump(),
     )
 
@@ -82,6 +82,13 @@ def _load(
         TuningMemory(store, variant.digest),
         _reference(store, record, variant, signature),
     )
+
+
+def _unchecked(variant: VariantRecord) -> tuple[str, ...]:
+    """What the status says of a variant that nothing was kept for to check it by."""
+    if variant.recipe is None or (variant.golden and variant.report):
+        return ()
+    return ("not compared with the published variant: it was stored without golden rows or report",)
 
 
 def _reference(store: Store, record: VersionRecord, variant: VariantRecord, signature: Signature) -> Reference | None:
