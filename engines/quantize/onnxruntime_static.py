@@ -31,7 +31,7 @@ class Static:
     summary: str
     method: Method = MIN_MAX
     symmetric: bool = False
-    """Activations with zero point 0, as TensorRT wants them."""
+    """Activations with zero point 0."""
     per_channel: bool = True
     smooths: bool = False
     """Whether SmoothQuant comes first."""
@@ -108,7 +108,7 @@ STATIC = (
     Static("int8", "static INT8, scales from the smallest and largest value", is_candidate=True),
     Static("int8-entropy", "static INT8, scales that lose the least information", ENTROPY),
     Static("int8-percentile", "static INT8, scales that cut 0.001 % of the values off", PERCENTILE, is_candidate=True),
-    Static("int8-symmetric", "static INT8 with zero points of 0, as TensorRT wants it", symmetric=True),
+    Static("int8-symmetric", "static INT8 with zero points of 0", symmetric=True),
     Static("int8-per-tensor", "static INT8, one scale for all channels of a weight", per_channel=False),
     Static("int8-smooth", "SmoothQuant, then static INT8", smooths=True, is_candidate=True),
 )

@@ -44,6 +44,8 @@ class Reader:
         commands.mkdir(parents=True)
         (commands / "octet").symlink_to(Path(sys.executable).with_name("octet"))
         (folder / "examples").symlink_to(ROOT / "examples")
+        (folder / "build" / "tools").mkdir(parents=True)
+        (folder / "build" / "tools" / "tensorrt").symlink_to(ROOT / "build" / "tools" / "tensorrt")
         kept = {key: text for key, text in os.environ.items() if not key.startswith("OCTET_")}
         self._environment = kept | {"PATH": f"{commands}:{kept['PATH']}", "no_proxy": "127.0.0.1"}
         self._ports: dict[str, int] = {}

@@ -23,7 +23,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 
 
 def test_there_are_pages_to_follow() -> None:
-    docs = ("protocols", "serving", "models", "quantization", "settings", "upgrade")
+    docs = ("protocols", "serving", "models", "quantization", "settings", "tensorrt", "upgrade")
     pages = {"README.md", *(f"docs/{page}.md" for page in docs)}
     assert {name_of(page) for page in RUN} >= pages
 
