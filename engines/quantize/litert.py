@@ -30,11 +30,11 @@ class LiteRt:
         return without_network(source)
 
     def make(self, source: Source, rows: Rows | None, folder: Path, options: Options, progress: Progress) -> Made:
+        if options.exclude:
+            raise QuantizeError(f"{self.name}: no layer of a LiteRT file can be left float; try it without --exclude")
         from engines.quantize import litert_graph
         from engines.quantize.network import load_network
 
-        if options.exclude:
-            raise QuantizeError(f"{self.name}: no layer can be left out of a LiteRT file; try it without --exclude")
         progress("loading the network", 0.0)
         network = load_network(source, rows)
         progress("converting", 0.2)

@@ -59,21 +59,18 @@ def modules_of(network: nn.Module, source: Source, nodes: Sequence[str]) -> list
 
     An exporter keeps the names of weights. Raises QuantizeError for a node that is not there or has no such weights.
     """
-    known = {name for name, _ in network.named_modules()}
-    taken = {
-        node.name or node.output[0]: list(node.input)
-        for node in onnx.load(source.path, load_external_data=False).graph.node
+    known = {name for name, _ in network.named_modules() if name}
+    graph = onnx.load(source.path, load_external_data=False).graph
+    owners = {
+        node.name or node.output[0]: [owner for taken in node.input if (owner := taken.rpartition(".")[0]) in known]
+        for node in graph.node
     }
-    found = {
-        node: [name for weight in taken.get(node, ()) if (name := weight.rpartition(".")[0]) in known - {""}]
-        for node in nodes
-    }
-    for node, modules in found.items():
-        if not modules:
+    for node in nodes:
+        if not owners.get(node):
             raise QuantizeError(
-                f"{node!r} takes the weights of no submodule of {source.network}, and cannot be left out"
+                f"{node!r} cannot be left out: it takes no weights under the name that they have in {source.network}"
             )
-    return [modules[0] for modules in found.values()]
+    return [owners[node][0] for node in nodes]
 
 
 def tensors(inputs: Arrays, signature: Signature) -> tuple[Tensor, ...]:
