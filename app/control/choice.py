@@ -12,8 +12,9 @@ from app.control.selection import ladder, unmeasured, verdict, why_not, why_not_
 from app.metrics import Metrics
 from app.serving.lifecycle import VersionKey
 from app.serving.servable import Servable
-from app.serving.variants import Speedup, VariantStatus
+from app.serving.variants import VariantStatus
 from app.settings import Settings
+from engines.quantize.report import Speedup
 from model_store.records import VariantRecord, VersionRecord
 
 Speeds = Mapping[VersionKey, Mapping[str, Speedup]]

@@ -10,9 +10,9 @@ from structlog.typing import FilteringBoundLogger
 
 from app.control.speeds import SpeedMemory
 from app.serving.lifecycle import VersionKey
-from app.serving.variants import Speedup
 from engines.errors import QuantizeError
-from engines.quantize.speed_apart import Answer, Artifact, Question
+from engines.quantize.report import Speedup
+from engines.quantize.speed_apart import Artifact, Question, read_answer
 from model_store.records import VariantRecord, VersionRecord
 from model_store.store import Store
 
@@ -94,8 +94,7 @@ async def measure_here(store: Store, record: VersionRecord, variant: VariantReco
     if process.returncode:
         last_line = complaint.decode(errors="replace").strip().rpartition("\n")[2]
         raise QuantizeError(f"the process that measures it ended with {process.returncode}: {last_line}")
-    found = Answer.from_json(answer)
-    return Speedup(found.throughput_ratio, found.batch_1_ratio, found.batched)
+    return read_answer(answer)
 
 
 def _question(store: Store, record: VersionRecord, variant: VariantRecord) -> Question:

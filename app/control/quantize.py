@@ -13,7 +13,6 @@ from time import perf_counter
 
 from app.control.selection import AUTO, ladder
 from app.control.speeds import SpeedMemory
-from app.serving.variants import Speedup
 from engines.engine import OpenEngine
 from engines.errors import EngineError, QuantizeError
 from engines.machine import usable_cores
@@ -28,7 +27,7 @@ from engines.quantize.open_rows import open_rows
 from engines.quantize.recipe import Made, Options, Recipe, Source
 from engines.quantize.recipes import FROM_NETWORK, RECIPES
 from engines.quantize.reference import Reference
-from engines.quantize.report import Report, to_json
+from engines.quantize.report import Report, Speedup, to_json
 from engines.quantize.rows import Rows, RowsSpec
 from engines.signature import Signature
 from model_store.errors import Conflict, StorageFailed

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from app.serving.variants import Speedup
+from engines.quantize.report import Speedup
 from model_store.records import VariantRecord, VersionRecord
 
 AUTO = "auto"

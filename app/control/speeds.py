@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from pydantic import TypeAdapter
 
-from app.serving.variants import Speedup
 from engines.machine import fingerprint
+from engines.quantize.report import Speedup
 from model_store.records import VariantRecord
 from model_store.store import Store
 

@@ -5,23 +5,7 @@ from dataclasses import dataclass
 
 from app.errors import ModelNotFound, NotReady
 from app.serving.servable import Servable
-
-
-@dataclass(frozen=True, slots=True)
-class Speedup:
-    """How much faster than its source a variant is on this host, each as it would be served."""
-
-    throughput_ratio: float
-    """Rows a second, with all cores busy."""
-    batch_1_ratio: float
-    """Of a lone row."""
-    batched: bool
-    """Whether it was measured in batches."""
-
-    @property
-    def least(self) -> float:
-        """Where it gains least."""
-        return min(self.throughput_ratio, self.batch_1_ratio)
+from engines.quantize.report import Speedup
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,23 @@ class Speed:
 
 
 @dataclass(frozen=True, slots=True)
+class Speedup:
+    """How much faster than its source a variant is on one host, each as it would be served: by it, one is chosen."""
+
+    throughput_ratio: float
+    """Rows a second, with all cores busy."""
+    batch_1_ratio: float
+    """Of a lone row."""
+    batched: bool
+    """Whether it was measured in batches."""
+
+    @property
+    def least(self) -> float:
+        """Where it gains least."""
+        return min(self.throughput_ratio, self.batch_1_ratio)
+
+
+@dataclass(frozen=True, slots=True)
 class Interval:
     """An estimate and its two-sided confidence interval."""
 

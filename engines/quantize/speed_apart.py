@@ -17,6 +17,7 @@ from engines.background import give_way
 from engines.engine import OpenEngine
 from engines.machine import usable_cores
 from engines.quantize.golden import Golden, read_golden
+from engines.quantize.report import Speedup
 from engines.quantize.rows import Batch, Rows
 from engines.quantize.sides import Side, opened
 from engines.quantize.speed import compare_speed
@@ -49,23 +50,13 @@ class Question:
         return _QUESTION.dump_json(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Source / variant: above 1 the variant is faster."""
-
-    throughput_ratio: float
-    batch_1_ratio: float
-    batched: bool
-    """Whether the variant was measured in batches."""
-
-    @staticmethod
-    def from_json(text: bytes) -> "Answer":
-        """What the process wrote to its standard output. Raises ValueError."""
-        return _ANSWER.validate_json(text)
-
-
 _QUESTION = TypeAdapter(Question)
-_ANSWER = TypeAdapter(Answer)
+_ANSWER = TypeAdapter(Speedup)
+
+
+def read_answer(text: bytes) -> Speedup:
+    """What the process wrote to its standard output. Raises ValueError."""
+    return _ANSWER.validate_json(text)
 
 
 class _GoldenRows:
@@ -83,7 +74,7 @@ class _GoldenRows:
             yield Batch({name: array[start : start + rows] for name, array in self._inputs.items()}, None)
 
 
-def measured(question: Question) -> Answer:
+def measured(question: Question) -> Speedup:
     """Both by turns, each in batches where its rows may share them.
 
     Raises EngineError, ValueError, KeyError and OSError.
@@ -92,7 +83,7 @@ def measured(question: Question) -> Answer:
     rows = _GoldenRows(read_golden(question.golden, signature))
     source, variant = (_side(artifact, signature, rows) for artifact in (question.source, question.variant))
     speed = compare_speed(source.contender, variant.contender, rows, usable_cores(), _BUDGET_SECONDS, perf_counter)
-    return Answer(speed.throughput_ratio, speed.batch_1_ratio, variant.mates.batched)
+    return Speedup(speed.throughput_ratio, speed.batch_1_ratio, variant.mates.batched)
 
 
 def _side(artifact: Artifact, signature: Signature, rows: Rows) -> Side:

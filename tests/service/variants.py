@@ -6,7 +6,6 @@ import numpy as np
 from onnx import ModelProto
 
 from app.control.speeds import SpeedMemory
-from app.serving.variants import Speedup
 from engines.engine import Array
 from engines.onnxruntime_engine import load
 from engines.quantize.answers import Answering
@@ -20,6 +19,7 @@ from engines.quantize.report import (
     Quality,
     Report,
     Speed,
+    Speedup,
     Timing,
     Verdict,
     to_json,

@@ -10,8 +10,8 @@ from app.control.choice import Choice
 from app.control.desired import Desired
 from app.metrics import Metrics
 from app.serving.lifecycle import VersionKey
-from app.serving.variants import Speedup
 from app.settings import Settings
+from engines.quantize.report import Speedup
 from model_store.manifest import Metadata
 from model_store.records import FileRecord, VariantRecord, VersionRecord
 from tests.app.conftest import MakeServable

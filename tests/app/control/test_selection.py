@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from app.control.selection import ladder, unmeasured, verdict, why_not, why_not_named
-from app.serving.variants import Speedup
+from engines.quantize.report import Speedup
 from model_store.manifest import Metadata
 from model_store.records import FileRecord, VariantRecord, VersionRecord
 
