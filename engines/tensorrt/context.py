@@ -5,6 +5,7 @@ captured, all of it is one launch of a CUDA graph.
 """
 
 import math
+import re
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from engines.tensorrt.buffer import Buffer
 from engines.tensorrt.device import Cuda, CudaError, DeviceMemoryFull
 from engines.tensorrt.module import Module, new_context, taken_words
 from engines.tensorrt.ports import Ports
+
+_FULL = re.compile("out ?of ?memory", re.IGNORECASE)
 
 InputShapes = dict[str, tuple[int, ...]]
 
@@ -31,7 +34,7 @@ class Form:
 
 
 class Context:
-    """Runs one batch at a time, from any thread that has said `cuda.use`. `close` gives all of it back."""
+    """Runs one batch at a time, from any thread. `close` gives all of it back."""
 
     def __init__(self, cuda: Cuda, module: Module, engine: Any, log: Any, ports: Ports) -> None:
         """Raises DeviceMemoryFull and CudaError, and RunError with the log's words."""
@@ -96,8 +99,8 @@ class Context:
         with suppress(CudaError):
             self.wait()
 
-    def capture(self, form: Form) -> bool:
-        """Turn the form into one graph, after it has run without; whether that could be done.
+    def capture(self, form: Form) -> None:
+        """Turn the form into one graph, after it has run without.
 
         It stays as it was where something in it cannot be captured: a copy that waits, memory taken while running.
         """
@@ -107,13 +110,10 @@ class Context:
         except EngineError:
             self._cuda.abandon_capture(self.stream)
             taken_words(self._log)
-            return False
-        try:
+            return
+        with suppress(CudaError):
             form.graph = self._cuda.end_capture(self.stream)
-        except CudaError:
-            return False
-        self._held.callback(self._cuda.destroy_graph, form.graph)
-        return True
+            self._held.callback(self._cuda.destroy_graph, form.graph)
 
     def _enqueue(self, form: Form) -> None:
         if self._shaped is not form:
@@ -166,7 +166,7 @@ class Context:
         if answer is None or answer is False:
             words = self._words()
             message = f"TensorRT did not {what}{words}"
-            raise DeviceMemoryFull(message) if "memory" in words.lower() else RunError(message)
+            raise DeviceMemoryFull(message) if _FULL.search(words) else RunError(message)
 
     def _words(self) -> str:
         words = taken_words(self._log)

@@ -22,6 +22,14 @@ class NoDevice(CudaError):
     """There is no device that CUDA can use here, and why."""
 
 
+# What leaves the process without a device that works.
+_LASTING = {
+    "cudaErrorContained", "cudaErrorECCUncorrectable", "cudaErrorHardwareStackError", "cudaErrorIllegalAddress",
+    "cudaErrorIllegalInstruction", "cudaErrorInvalidAddressSpace", "cudaErrorInvalidPc", "cudaErrorLaunchFailure",
+    "cudaErrorLaunchTimeout", "cudaErrorMisalignedAddress",
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """What a plan depends on, and what a report names."""
@@ -81,10 +89,6 @@ class Cuda:
             f"{driver // 1000}.{driver % 1000 // 10}",
             properties.totalGlobalMem,
         )
-
-    def use(self, device: int) -> None:
-        """Let the calling thread's next calls be about this device."""
-        self._checked("cudaSetDevice", device)
 
     def free_bytes(self) -> int:
         """Memory of the device that nobody has taken."""
@@ -190,6 +194,8 @@ class Cuda:
         self._api.cudaGetLastError()  # or the next call would be told of it again
         _, words = self._api.cudaGetErrorString(error)
         message = f"{name} failed: {words.decode()} ({error.name})"
+        if error.name in _LASTING:
+            message += "; nothing runs on the GPU any more in this process: restart the server"
         if error == self._api.cudaError_t.cudaErrorMemoryAllocation:
             return DeviceMemoryFull(message)
         return CudaError(message)

@@ -13,7 +13,7 @@ from engines.tensorrt.buckets import bucket_of, buckets
 from engines.tensorrt.build import BuildSettings, Progress
 from engines.tensorrt.build_apart import obtain
 from engines.tensorrt.context import Context, Form
-from engines.tensorrt.device import Cuda, CudaError
+from engines.tensorrt.device import Cuda, CudaError, DeviceMemoryFull
 from engines.tensorrt.module import Module, listen, load_module, taken_words
 from engines.tensorrt.plans import Plans, Target
 from engines.tensorrt.ports import Ports, read_ports, refuse_dtypes
@@ -29,26 +29,23 @@ def load(
     plans: Plans,
     settings: BuildSettings,
     progress: Progress,
-    device: int = 0,
     graphs: bool = True,
 ) -> "TensorRtEngine":
     """Open an ONNX file for `instances` workers: its plan is taken from `plans`, or built and kept there.
 
-    `threads` means nothing here: the device has its own. Without `graphs` no CUDA graph is captured. Raises LoadError:
-    no device, no TensorRT, a model that it does not run, too little memory.
+    Runs on the first device; CUDA_VISIBLE_DEVICES says which one that is. `threads` means nothing here: a device has
+    its own. Without `graphs` no CUDA graph is captured. Raises LoadError: no device, no TensorRT, a model that it does
+    not run, too little memory.
     """
     refuse_dtypes(signature)
     try:
         cuda = Cuda()
-        found = cuda.device(device)  # before TensorRT is touched: without a device its objects end the process
-        cuda.use(device)
+        device = cuda.device()  # before TensorRT is touched: without a device its objects end the process
         module = load_module(has_device=True)
-        target = Target(module.name, module.version, found.name, found.sm, found.driver)
+        target = Target(module.name, module.version, device.name, device.sm, device.driver)
         bounds = index_bounds(parse_onnx(path))
-        plan = obtain(path, signature, settings, target, plans, progress, device=device)
-        return TensorRtEngine(
-            signature, plan.path.read_bytes(), cuda, module, bounds, instances=instances, device=device, graphs=graphs
-        )
+        plan = obtain(path, signature, settings, target, plans, progress).path.read_bytes()
+        return TensorRtEngine(signature, plan, cuda, module, bounds, instances=instances, graphs=graphs)
     except (CudaError, ModelFileError) as error:
         raise LoadError(str(error)) from None
 
@@ -65,7 +62,6 @@ class TensorRtEngine:
         bounds: dict[str, int],
         *,
         instances: int,
-        device: int,
         graphs: bool,
     ) -> None:
         """All runners are made here. `bounds` are those of `index_bounds`.
@@ -89,10 +85,10 @@ class TensorRtEngine:
                 context = Context(cuda, module, self._plan, self._log, ports)
                 self._contexts.append(context)
                 forms = warm_up(context, ports, signature, sizes, graphs=graphs)
-                self._runners.append(TensorRtRunner(cuda, device, context, signature, forms, bounds))
+                self._runners.append(TensorRtRunner(context, signature, forms, bounds))
         except EngineError as error:
             self.close()
-            raise LoadError(f"{self.name} cannot run the model here: {error}") from None
+            raise LoadError(f"{self.name} cannot run the model here: {_advised(error)}") from None
 
     def runner(self) -> "TensorRtRunner":
         """A runner with a context of its own, warm at every batch size."""
@@ -109,6 +105,12 @@ class TensorRtEngine:
         self._plan = self._runtime = None
 
 
+def _advised(error: EngineError) -> str:
+    if not isinstance(error, DeviceMemoryFull):
+        return str(error)
+    return f"{error}; lower instances or max_batch_rows, serve a smaller variant, or unload another model"
+
+
 def _batch_sizes(ports: Ports, signature: Signature) -> tuple[int, ...]:
     if signature.batch_axis is None:
         return (1,)
@@ -119,19 +121,11 @@ def _batch_sizes(ports: Ports, signature: Signature) -> tuple[int, ...]:
 class TensorRtRunner:
     """Pads a batch to the next size that is prepared, and gives copies of what belongs to its rows."""
 
-    def __init__(
-        self,
-        cuda: Cuda,
-        device: int,
-        context: Context,
-        signature: Signature,
-        forms: list[Form],
-        bounds: dict[str, int],
-    ) -> None:
+    def __init__(self, context: Context, signature: Signature, forms: list[Form], bounds: dict[str, int]) -> None:
         """`forms` are those that `warm_up` prepared, the smallest first."""
         self.context = context
         self.forms = forms
-        self._cuda, self._device, self._bounds = cuda, device, bounds
+        self._bounds = bounds
         self._names = [spec.name for spec in signature.inputs]
         self._has_rows = signature.batch_axis is not None
         self._sizes = tuple(len(next(iter(form.inputs.values()))) for form in forms) if self._has_rows else ()
@@ -148,14 +142,13 @@ class TensorRtRunner:
         if rows == 0:
             return {name: np.empty((0, *view.shape[1:]), view.dtype) for name, view in self.forms[0].outputs.items()}
         try:
-            self._cuda.use(self._device)
             form = self.form_for(inputs, rows)
             self.context.fill(form, inputs)
             self.context.launch(form)
             self.context.wait()
         except (CudaError, RunError) as error:
             self.context.settle()
-            raise RunError(f"the GPU failed while running: {error}") from None
+            raise RunError(f"the GPU failed while running: {_advised(error)}") from None
         return {name: view[:rows].copy() if self._has_rows else view.copy() for name, view in form.outputs.items()}
 
     def form_for(self, inputs: Arrays, rows: int | None) -> Form:

@@ -88,8 +88,6 @@ def _obtain(
     target: Target,
     plans: Plans,
     progress: Any,
-    *,
-    device: int,
 ) -> Plan:
     from tensorrt.plan import Plan as FakePlan
 

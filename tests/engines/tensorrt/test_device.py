@@ -54,8 +54,14 @@ def test_full_memory_is_an_error_of_its_own(gpu: FakeGpu) -> None:
 
 
 def test_another_failure_says_which_call_and_why(gpu: FakeGpu) -> None:
+    gpu.device.fails["cudaHostAlloc"] = _error("cudaErrorInvalidValue")
+    with pytest.raises(CudaError, match=r"cudaHostAlloc failed: .* \(cudaErrorInvalidValue\)$"):
+        Cuda().allocate_pinned(1)
+
+
+def test_a_failure_that_lasts_says_so(gpu: FakeGpu) -> None:
     gpu.device.fails["cudaHostAlloc"] = _error("cudaErrorIllegalAddress")
-    with pytest.raises(CudaError, match=r"cudaHostAlloc failed: .* \(cudaErrorIllegalAddress\)"):
+    with pytest.raises(CudaError, match="restart the server"):
         Cuda().allocate_pinned(1)
 
 

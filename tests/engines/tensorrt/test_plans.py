@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engines.errors import LoadError
 from engines.tensorrt.build import PLAN, TIMINGS, Bounds, BuildSettings
 from engines.tensorrt.digest import digest_of, onnx_digest
 from engines.tensorrt.plans import Made, Plan, Plans, Target
@@ -181,6 +182,20 @@ def test_a_build_that_fails_leaves_nothing(plans: Plans) -> None:
     with pytest.raises(ZeroDivisionError):
         fail()
     assert names(plans) == {"lock"}
+
+
+def test_what_a_killed_builder_left_is_gone_when_the_next_one_builds(plans: Plans) -> None:
+    (plans.folder / "building-left").mkdir(parents=True)
+    keep(plans)
+    assert "building-left" not in names(plans)
+
+
+def test_where_nothing_can_be_kept_it_is_said(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(
+        LoadError, match=r"plans cannot be kept in .*cache/plans: Not a directory; let the server write"
+    ):
+        keep(Plans(tmp_path / "cache" / "plans"))
 
 
 def test_pruning_keeps_what_a_version_needs_and_the_newest_of_each_purpose(plans: Plans) -> None:

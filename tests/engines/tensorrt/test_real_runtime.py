@@ -31,7 +31,7 @@ if plan == b"its own":
     plan = next(onnx.parent.glob("*plan*")).read_bytes()
 cuda = Cuda()
 cuda.device()
-TensorRtEngine(read_onnx(onnx).signature, plan, cuda, module, {}, instances=1, device=0, graphs=True)
+TensorRtEngine(read_onnx(onnx).signature, plan, cuda, module, {}, instances=1, graphs=True)
 """
 
 

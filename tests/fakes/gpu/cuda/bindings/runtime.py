@@ -152,10 +152,6 @@ def cudaDriverGetVersion() -> tuple[cudaError_t, int]:
     return OK, 13000
 
 
-def cudaSetDevice(index: int) -> tuple[cudaError_t]:
-    return (OK if index < device.count else INVALID,)
-
-
 def cudaMemGetInfo() -> tuple[cudaError_t, int, int]:
     return OK, device.memory_bytes - device.used_bytes, device.memory_bytes
 
