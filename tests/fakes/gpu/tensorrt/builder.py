@@ -54,7 +54,11 @@ class INetworkDefinition:
         node = self.model.graph.node[index]
         output = SimpleNamespace(name=node.output[0])
         return SimpleNamespace(
-            name=node.name, type=SimpleNamespace(name="ELEMENTWISE"), num_inputs=0, get_output=lambda _: output
+            name=node.name,
+            type=SimpleNamespace(name="ELEMENTWISE"),
+            num_inputs=0,
+            num_outputs=1,
+            get_output=lambda _: output,
         )
 
 
