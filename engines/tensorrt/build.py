@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from engines.errors import LoadError
-from engines.tensorrt.module import build_flags, keeps_timings
+from engines.tensorrt.module import build_flags, keeps_timings, taken_words
 from engines.tensorrt.phases import Phases
 from engines.tensorrt.reading import Reading
 
@@ -149,4 +149,4 @@ def _monitor(reading: Reading, progress: Progress) -> Any:
 
 
 def _failure(reading: Reading, doing: str) -> LoadError:
-    return LoadError(f"{reading.module.name} cannot {doing}: {'; '.join(reading.log.errors) or 'it does not say why'}")
+    return LoadError(f"{reading.module.name} cannot {doing}: {taken_words(reading.log) or 'it does not say why'}")

@@ -40,7 +40,7 @@ class Checked:
 def check(path: Path, signature: Signature) -> Checked:
     """Whether TensorRT takes the ONNX file; needs no GPU. Raises LoadError where there is no TensorRT to ask."""
     refusals = refused_forms(path, signature)
-    for told in _asked({"do": "check", "device": 0, "path": str(path.absolute())}, _MOST_SECONDS_TO_READ):
+    for told in _asked({"do": "check", "path": str(path.absolute())}, _MOST_SECONDS_TO_READ):
         match told:
             case {"checked": found, "target": target, "precisions": precisions}:
                 others = [Refusal(**one) for one in found if not (refusals and one["operator"] in QDQ)]
@@ -48,9 +48,9 @@ def check(path: Path, signature: Signature) -> Checked:
     raise AssertionError("a child that ends without an answer raises")
 
 
-def target_there(device: int = 0) -> Target:
+def target_there() -> Target:
     """What the child builds by and for. Raises LoadError where there is no TensorRT."""
-    return Target(**next(_asked({"do": "target", "device": device}, _MOST_SECONDS_TO_READ))["target"])
+    return Target(**next(_asked({"do": "target"}, _MOST_SECONDS_TO_READ))["target"])
 
 
 def obtain(
@@ -61,7 +61,6 @@ def obtain(
     plans: Plans,
     progress: Progress,
     *,
-    device: int = 0,
     most_seconds: float = MOST_SECONDS,
 ) -> Plan:
     """The plan of the ONNX file at `path`: from the cache, or built and kept there.
@@ -80,7 +79,6 @@ def obtain(
             return found
         question = {
             "do": "build",
-            "device": device,
             "path": str(path.absolute()),
             "target": asdict(target),
             "shapes": shapes,

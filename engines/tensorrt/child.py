@@ -17,17 +17,17 @@ from engines.tensorrt.reading import Reading
 from engines.tensorrt.refusal import refused
 
 
-def target_here(module: Module, device: int) -> Target:
+def _target(module: Module) -> Target:
     """What is built here is built for it."""
     if not count():
         return Target(module.name, module.version)
-    found = Cuda().device(device)
-    return Target(module.name, module.version, found.name, found.sm, found.driver)
+    device = Cuda().device()
+    return Target(module.name, module.version, device.name, device.sm, device.driver)
 
 
 def _work(question: dict[str, Any], tell: Tell) -> None:
     module = load_module(has_device=count() > 0)
-    target = target_here(module, question["device"])
+    target = _target(module)
     match question:
         case {"do": "target"}:
             tell(target=asdict(target))

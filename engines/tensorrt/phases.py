@@ -28,11 +28,12 @@ class Phases:
     @property
     def share(self) -> float:
         """0 to 1."""
-        return self._share(self._inner.get(None))
-
-    def _share(self, phase: str | None) -> float:
-        if phase is None:
-            return 0.0
-        done, steps = self._done[phase], self._steps[phase]
-        inner = self._share(self._inner.get(phase)) if done < steps else 0.0
-        return min((done + inner) / steps, 1.0)
+        share, width, seen = 0.0, 1.0, set[str]()
+        phase = self._inner.get(None)
+        while phase is not None and phase not in seen:
+            seen.add(phase)
+            steps, done = self._steps[phase], self._done[phase]
+            share += width * min(done, steps) / steps
+            width /= steps
+            phase = self._inner.get(phase) if done < steps else None
+        return min(share, 1.0)

@@ -19,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from engines.errors import LoadError
 from engines.tensorrt.build import PLAN, TIMINGS, BuildSettings
 
 NO_DEVICE = "none"
@@ -95,22 +96,29 @@ class Plans:
 
     @contextmanager
     def building(self) -> Iterator[Path]:
-        """An empty folder to build in, while nobody else does: a second caller waits. It is gone in the end."""
-        with self._alone(), TemporaryDirectory(prefix="building-", dir=self.folder) as folder:
-            yield Path(folder)
+        """An empty folder to build in, while nobody else does: a second caller waits. It is gone in the end.
+
+        Raises LoadError where nothing can be kept.
+        """
+        with self._alone():
+            for left in self.folder.glob("building-*"):  # by one that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            with TemporaryDirectory(prefix="building-", dir=self.folder) as folder:
+                yield Path(folder)
 
     def keep(self, made: Made, folder: Path, facts: dict[str, Any]) -> Plan:
-        """Take in what a build has left in its folder, in place of what was there."""
+        """Take in what a build has left in its folder, in place of what was there. Raises LoadError."""
         built, path = folder / PLAN, self.folder / f"{made.key}.plan"
         with built.open("rb") as file:
             plan = Plan(path, made, built.stat().st_size, file_digest(file, "sha256").hexdigest(), facts)
         record = {**asdict(made), "digest": plan.digest, "bytes": plan.bytes, "facts": facts}
         sidecar = folder / "sidecar"
-        sidecar.write_text(json.dumps(record, indent=1))
-        built.replace(path)
-        sidecar.replace(path.with_suffix(".json"))
-        if (folder / TIMINGS).exists():
-            (folder / TIMINGS).replace(self.timings(made.target))
+        with self._telling():
+            sidecar.write_text(json.dumps(record, indent=1))
+            built.replace(path)
+            sidecar.replace(path.with_suffix(".json"))
+            if (folder / TIMINGS).exists():
+                (folder / TIMINGS).replace(self.timings(made.target))
         return plan
 
     def timings(self, target: Target) -> Path:
@@ -145,10 +153,21 @@ class Plans:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("wb") as lock:
+        with self._telling():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = (self.folder / "lock").open("wb")
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise LoadError(
+                f"plans cannot be kept in {self.folder}: {error.strerror}; let the server write there"
+            ) from None
 
     def _remove_all_but(self, files: Collection[Path]) -> None:
         for path in self.folder.iterdir():

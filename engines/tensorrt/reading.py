@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from engines.errors import LoadError
-from engines.tensorrt.module import Module, listen, network_flags
+from engines.tensorrt.module import Module, listen, network_flags, taken_words
 from engines.tensorrt.refusal import Refusal, mend_of, reason_of
 
-_PRECISIONS = {"FLOAT": "fp32", "HALF": "fp16", "BF16": "bf16", "INT8": "int8", "FP8": "fp8", "INT4": "int4"}
+_PRECISIONS = {"FLOAT": "fp32", "HALF": "fp16"}
 _PRODUCTS = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY", "EINSUM")
 _PASSED_THROUGH = ("SHUFFLE", "IDENTITY")
 """What only moves values: a weight is transposed behind its Q/DQ."""
@@ -24,14 +24,14 @@ class Reading:
         try:
             self.builder = module.api.Builder(self.log)
         except TypeError:  # of the binding: it got a null pointer
-            raise LoadError(f"{module.name} does not work here: {'; '.join(self.log.errors)}") from None
+            raise LoadError(f"{module.name} does not work here: {taken_words(self.log)}") from None
         self.network = self.builder.create_network(network_flags(module))
         self._parser = module.api.OnnxParser(self.network, self.log)  # it owns the weights
         accepted = self._parser.parse_from_file(str(path))
         errors = [self._parser.get_error(index) for index in range(self._parser.num_errors)]
         self.refusals = [_refusal(error) for error in errors]
         if not accepted and not errors:
-            raise LoadError(f"{module.name} cannot read {path.name}: {'; '.join(self.log.errors) or 'it says nothing'}")
+            raise LoadError(f"{module.name} cannot read {path.name}: {taken_words(self.log) or 'it does not say why'}")
 
     def layers(self) -> int:
         """How many layers the network has."""
@@ -39,14 +39,14 @@ class Reading:
 
     def precisions(self) -> dict[str, str]:
         """Of each convolution and product by name: `int8` where both sides come from Q/DQ, else what it computes in."""
-        makers = {layer.get_output(0).name: layer for layer in self._layers()}
+        makers = {layer.get_output(n).name: layer for layer in self._layers() for n in range(layer.num_outputs)}
         return {layer.name: self._precision(layer, makers) for layer in self._layers() if layer.type.name in _PRODUCTS}
 
     def _layers(self) -> Iterator[Any]:
         return (self.network.get_layer(index) for index in range(self.network.num_layers))
 
     def _precision(self, layer: Any, makers: dict[str, Any]) -> str:
-        computed = _PRECISIONS[layer.get_output(0).dtype.name]
+        computed = _precision(layer.get_output(0))
         quantized = {_quantized(layer.get_input(index), makers) for index in range(min(layer.num_inputs, 2))}
         return quantized.pop() or computed if len(quantized) == 1 else computed
 
@@ -58,7 +58,12 @@ def _quantized(tensor: Any, makers: dict[str, Any]) -> str:
         maker = makers.get(maker.get_input(0).name)
     if maker is None or maker.type.name != "DEQUANTIZE":
         return ""
-    return _PRECISIONS[maker.get_input(0).dtype.name]
+    return _precision(maker.get_input(0))
+
+
+def _precision(tensor: Any) -> str:
+    name: str = tensor.dtype.name
+    return _PRECISIONS.get(name, name.lower())
 
 
 def _refusal(error: Any) -> Refusal:

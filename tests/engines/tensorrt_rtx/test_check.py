@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import onnx
 import pytest
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from benchmarks.networks import encoder
 from engines.onnx_file import read_onnx
@@ -202,3 +202,22 @@ def test_a_product_with_one_side_behind_qdq_is_what_it_computes_in(tmp_path: Pat
     nodes = [node("DequantizeLinear", ["w", "s", "z"], ["e"]), node("MatMul", ["x", "e"], ["y"], name="product")]
     made = model(nodes, [value("x")], [value("y", shape=("N", 3))], held)
     assert checked(save(made, tmp_path / "model.onnx")).precisions == {"product": "fp32"}
+
+
+def test_branches_and_loops_have_products_too(tmp_path: Path) -> None:
+    """Layers of theirs make nothing, or more than one thing."""
+    body = helper.make_graph(
+        [node("MatMul", ["x", "w"], ["b"], name="inner")], "then", [], [value("b", shape=None)], [held("w")]
+    )
+    other = helper.make_graph([node("Identity", ["x"], ["c"])], "else", [], [value("c", shape=None)])
+    nodes = [
+        node("ReduceSum", ["x"], ["s"], keepdims=0),
+        node("Greater", ["s", "zero"], ["positive"]),
+        node("If", ["positive"], ["y"], then_branch=body, else_branch=other),
+    ]
+    made = model(nodes, [value("x")], [value("y")], {"zero": np.array(0, np.float32)})
+    assert checked(save(made, tmp_path / "model.onnx")).precisions == {"inner": "fp32"}
+
+
+def held(name: str) -> TensorProto:
+    return numpy_helper.from_array(np.eye(2, dtype=np.float32), name)
