@@ -207,32 +207,3 @@ def test_a_server_that_is_killed_while_it_builds_leaves_a_cache_that_works(plans
     built = plan_of(FP32, plans, target, Told())
     assert files(plans) == {".plan", ".json", ""}
     assert plans.all() == [built]
-
-
-_WITH_TIMINGS = """
-import json, sys, warnings
-from pathlib import Path
-warnings.simplefilter("ignore")  # RTX has the calls, and says that they do nothing
-import tensorrt_rtx
-from engines.tensorrt.build import BuildSettings, Bounds, build
-from engines.tensorrt.module import Module, WHOLE
-from engines.tensorrt.reading import Reading
-
-path, folder = map(Path, sys.argv[1:])
-module = Module(WHOLE, tensorrt_rtx.__version__, tensorrt_rtx)
-shapes = {"image": [(1, 1, 8, 8), (4, 1, 8, 8), (8, 1, 8, 8)]}
-for known in (b"", b"of another version", "before"):
-    known = (folder / "timings").read_bytes() if known == "before" else known
-    build(Reading(module, path), shapes, BuildSettings(), known, folder, lambda what, done: None)
-    print((folder / "timings").stat().st_size)
-"""
-
-
-def test_what_a_build_learns_of_kernels_is_kept_where_the_module_learns(tmp_path: Path) -> None:
-    """RTX plays the part of TensorRT, with whose calls it brings the same ones."""
-    words = [python_of("tensorrt"), "-c", _WITH_TIMINGS, str(FP32), str(tmp_path)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": "."})
-    assert done.returncode == 0, done.stderr
-    assert all(int(size) > 0 for size in done.stdout.split())
-    assert len(done.stdout.split()) == 3
-    assert {path.name for path in tmp_path.iterdir()} == {"plan", "timings"}
