@@ -26,7 +26,7 @@ def load(path: Path, signature: Signature, *, instances: int, threads: int) -> "
 
     All workers share one compiled model, and so its weights; each worker has a stream of it.
     """
-    _refuse_text(signature)
+    _refuse_dtypes(signature)
     core = Core()
     try:
         model = core.read_model(path)
@@ -47,10 +47,11 @@ def load(path: Path, signature: Signature, *, instances: int, threads: int) -> "
     return OpenVinoEngine(signature, compiled, InputCheck(model, signature), instances)
 
 
-def _refuse_text(signature: Signature) -> None:
-    texts = [spec.name for spec in (*signature.inputs, *signature.outputs) if spec.dtype == "string"]
-    if texts:
-        raise LoadError(f"OpenVINO runs no text, and {texts} are string; serve this model with onnxruntime")
+def _refuse_dtypes(signature: Signature) -> None:
+    for dtype, why in (("string", "runs no text"), ("float64", "computes float64 in float32")):
+        names = [spec.name for spec in (*signature.inputs, *signature.outputs) if spec.dtype == dtype]
+        if names:
+            raise LoadError(f"OpenVINO {why}, and {names} are {dtype}; serve this model with onnxruntime")
 
 
 def _precision(model: Model) -> str:
@@ -102,7 +103,7 @@ class OpenVinoEngine:
         if self._compiled is None or not self._free:
             raise LoadError("all instances that the engine was opened with have their runner")
         self._free -= 1
-        return _OpenVinoRunner(self.signature, self._compiled.create_infer_request(), self._check)
+        return _OpenVinoRunner(self.signature, self._compiled, self._check)
 
     def close(self) -> None:
         """Let go of the model; the last runner frees it."""
@@ -110,19 +111,26 @@ class OpenVinoEngine:
 
 
 class _OpenVinoRunner:
-    """Copies in and out: the request keeps its own tensors between runs, and they are not the caller's."""
+    """Copies in and out: the request keeps its own tensors between runs, and they are not the caller's.
 
-    def __init__(self, signature: Signature, request: InferRequest, check: InputCheck) -> None:
-        self._request = request
+    It is started and waited for: `infer` on a stream of one thread loses what goes wrong, out of memory too, and leaves
+    the answers of the run before to be read.
+    """
+
+    def __init__(self, signature: Signature, compiled: CompiledModel, check: InputCheck) -> None:
+        self._compiled = compiled
+        self._request: InferRequest = compiled.create_infer_request()
         self._outputs = [spec.name for spec in signature.outputs]
         self._check = check
 
     def run(self, inputs: Arrays) -> dict[str, Array]:
         self._check.refuse(inputs)
         try:
-            self._request.infer({name: _tensor(array) for name, array in inputs.items()})
+            self._request.start_async({name: _tensor(array) for name, array in inputs.items()})
+            self._request.wait()
             return {name: _copy_out(self._request.get_tensor(name)) for name in self._outputs}
         except (RuntimeError, ValueError, MemoryError) as error:
+            self._request = self._compiled.create_infer_request()  # one that failed says so again whenever it runs
             raise _run_error(error) from None
 
 

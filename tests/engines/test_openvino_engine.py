@@ -8,12 +8,12 @@ import pytest
 
 from app.lifespan import open_openvino
 from engines import onnxruntime_engine, openvino_engine
-from engines.errors import InputRefused, LoadError
+from engines.errors import InputRefused, LoadError, RunError
 from engines.machine import describe
 from engines.onnx_file import read_onnx
 from engines.quantize.openvino_float import OPENVINO_FLOAT
 from engines.quantize.recipe import Options, Source
-from tests.graphs import model, node, save, value
+from tests.graphs import identity, model, node, save, value
 
 DIGITS = Path("examples/digits")
 
@@ -61,3 +61,22 @@ def test_shapes_that_do_not_fit_are_refused_after_a_good_run_too(tmp_path: Path)
     assert runner.run({"x": three, "z": three})["y"].shape == (3, 3)
     with pytest.raises(InputRefused, match="Incompatible"):
         runner.run({"x": np.ones((2, 2), np.float32), "z": three})
+
+
+@pytest.mark.parametrize(("dtype", "why"), [("float64", "computes float64 in float32"), ("string", "runs no text")])
+def test_what_it_would_compute_in_another_dtype_is_refused(dtype: str, why: str, tmp_path: Path) -> None:
+    """OpenVINO itself answers 3.4e38 for 1e300, and says nothing."""
+    path = save(identity(dtype, ["N"]), tmp_path / "model.onnx")
+    with pytest.raises(LoadError, match=rf"OpenVINO {why}, and \['x', 'y'\] are {dtype}; serve this model with"):
+        openvino_engine.load(path, read_onnx(path).signature, instances=1, threads=1)
+
+
+def test_a_run_without_memory_is_not_the_callers_fault_and_the_next_one_runs(tmp_path: Path) -> None:
+    shapes = [value("x", "float32", ["N", 1]), value("z", "float32", [1, "M"])]
+    product = model([node("MatMul", ["x", "z"], ["y"])], shapes, [value("y", "float32", ["N", "M"])])
+    path = save(product, tmp_path / "model.onnx")
+    runner = openvino_engine.load(path, read_onnx(path).signature, instances=1, threads=1).runner()
+    many = np.ones((1 << 21, 1), np.float32)
+    with pytest.raises(RunError, match="OpenVINO failed while running"):
+        runner.run({"x": many, "z": many.T})
+    assert runner.run({"x": many[:2], "z": many[:3].T})["y"].tolist() == [[1, 1, 1], [1, 1, 1]]

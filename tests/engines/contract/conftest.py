@@ -23,7 +23,7 @@ ENGINES: dict[str, OpenEngine] = {
     "tensorrt": open_on_fake_gpu,
 }
 REFUSED_AT_LOADING = {
-    "openvino": "runs no text|values of an input decide",
+    "openvino": "runs no text|computes float64 in float32|values of an input decide",
     "litert": "runs no text|UINT64 is unsupported",
     "tensorrt": "runs no (string|u?int16|u?int32|uint64|float64)|decide",
 }
