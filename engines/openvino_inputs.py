@@ -1,7 +1,7 @@
 """What OpenVINO would answer wrongly instead of refusing it, found before it runs.
 
-Each was seen: a Gather whose index is beyond its table answers zeros; 64-bit integers are computed in 32 bits; and where
-shapes cannot be inferred, the stream fails in every run that follows too.
+Each was seen: a Gather whose index is beyond its table answers zeros; 64-bit integers are computed in 32 bits; and a
+stream that could not infer shapes fails in every run that follows.
 """
 
 import re
@@ -19,7 +19,9 @@ from engines.signature import Signature
 _INT32 = np.iinfo(np.int32)
 _MOST_KNOWN_SHAPES = 4096
 # `Exception from src/inference/src/cpp/infer_request.cpp:223:` and `Check 'a == b' failed at src/a/b.cpp:12:`
-_SOURCE = re.compile(r"Exception from \S+:\d+:|Check '.*?' failed at \S+:\d+:|\[ GENERAL_ERROR \]|Caught exception:|\S+\.[ch]pp:\d+:?")
+_SOURCE = re.compile(
+    r"Exception from \S+:\d+:|Check '.*?' failed at \S+:\d+:|\[ GENERAL_ERROR \]|Caught exception:|\S+\.[ch]pp:\d+:?"
+)
 
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 
