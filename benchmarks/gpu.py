@@ -6,10 +6,13 @@ with CUDA. Where there is no GPU it says so, and what can be known without one.
 
 import json
 import platform
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from io import TextIOWrapper
 from pathlib import Path
+from subprocess import SubprocessError
 from tempfile import TemporaryDirectory
 
 import click
@@ -43,6 +46,8 @@ digits model runs in less time than any server takes for a request.
 @click.pass_context
 def gpu(ctx: click.Context, quick: bool, only: tuple[str, ...], out: Path | None) -> None:
     """Measure Octet's engines on the GPU of this machine. Exit status 1 for FAIL."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # what was measured is seen, even where a time limit ends it
     effort = QUICK if quick else FULL
     with TemporaryDirectory(prefix="octet-gpu-") as folder:
         bench = Bench(Path(folder), effort, only or CASES)
@@ -115,7 +120,7 @@ class Bench:
         for network in self._networks:
             for case in cases(network, self._folder, self._effort.sizes[-1]):
                 megabytes = case.path.stat().st_size / 1e6
-                print(f"\n{case}: {megabytes:.1f} MB, error on the processor {case.processor_error:.2g}", flush=True)
+                print(f"\n{case}: {megabytes:.1f} MB, error on the processor {case.processor_error:.2g}")
                 yield case
 
     def _introduce(self, device: Device, found: Sequence[Subject], absent: Sequence[str]) -> None:
@@ -139,7 +144,7 @@ class Bench:
             device = "" if one.eager is None else f"{one.eager:9.3f} ms eager {one.graph:9.3f} ms as a graph"
             print(f"  {one.rows:4} rows {device} {one.run:9.3f} ms a run {one.rows_per_second:10,.0f} rows/s")
         rates = (f"{workers} workers {rate:,.0f} rows/s" for workers, rate in run.rows_per_second.items())
-        print(f"  together, {run.throughput_rows} rows a batch:", *rates, sep="  ", flush=True)
+        print(f"  together, {run.throughput_rows} rows a batch:", *rates, sep="  ")
 
     def _serve(self, case: Case, run: Measured) -> None:
         """The server chooses its engine by itself; only with that one it is compared."""
@@ -147,7 +152,7 @@ class Bench:
         is_judged = rows == JUDGED_ROWS
         try:
             served = serve(case, self._folder, rows, self._effort.seconds)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, SubprocessError) as error:
             self.failures.append(f"{case} was not served: {error}")
             return
         if served.engine != run.engine:

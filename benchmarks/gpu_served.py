@@ -5,6 +5,7 @@
 is the client: wrk is not on every machine that has a GPU. It prints requests a second.
 """
 
+import json
 import socket
 import subprocess
 import sys
@@ -13,8 +14,6 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
-
-import orjson
 
 from benchmarks.gpu_cases import Case
 from benchmarks.servers import ROOT, Server, octet, publish
@@ -63,7 +62,7 @@ def _request(case: Case, rows: int) -> tuple[bytes, bytes]:
         tensors.append(
             {"name": spec.name, "shape": array.shape, "datatype": _DATATYPES[spec.dtype], "parameters": size}
         )
-    return orjson.dumps({"parameters": {"binary_data_output": True}, "inputs": tensors}), b"".join(parts)
+    return json.dumps({"parameters": {"binary_data_output": True}, "inputs": tensors}).encode(), b"".join(parts)
 
 
 def _engine_of(server: Server, path: str, body: Path, json_bytes: int) -> str:
