@@ -21,7 +21,7 @@ def timing(milliseconds: float) -> Timing:
 
 
 def layer(node: str, sqnr_db: float = 20.0, predicted_sqnr_db: float | None = 30.0) -> Layer:
-    return Layer(node, "Conv", f"{node}_output", sqnr_db, predicted_sqnr_db, "leave this layer as it is")
+    return Layer(node, "Conv", f"{node}_output", sqnr_db, predicted_sqnr_db, "leave this layer as it is", sqnr_db / 100)
 
 
 def report(
