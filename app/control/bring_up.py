@@ -23,9 +23,10 @@ from model_store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class TuningMemory:
-    """What this machine measured about one artifact, kept in the store's cache."""
+    """What this machine measured about one artifact in one engine, kept in the store's cache."""
 
     store: Store
+    engine: str
     digest: str
 
     def recall(self) -> bytes | None:
@@ -35,7 +36,7 @@ class TuningMemory:
         self.store.remember(self._key(), value)
 
     def _key(self) -> str:
-        return f"tuning/{fingerprint()}/{self.digest}"
+        return f"tuning/{fingerprint()}/{self.engine}/{self.digest}"
 
 
 async def bring_up(
@@ -79,7 +80,7 @@ def _load(
         open_engines[variant.engine],
         settings,
         usable_cores(),
-        TuningMemory(store, variant.digest),
+        TuningMemory(store, variant.engine, variant.digest),
         _reference(store, record, variant, signature),
     )
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from app.control.selection import AUTO, PUBLISHED
 from app.errors import Malformed
 
 # Asked of another process: what the recipes are made of takes a third of a second to import, and memory for good.
@@ -29,8 +30,8 @@ class KnownRecipes:
             if name not in self._names:
                 raise Malformed(f"there is no recipe {name!r}; the recipes are: {', '.join(self._names)}")
         for name in wish["imports"]:
-            if name in self._names:
-                raise Malformed(f"{name!r} is the name of a recipe; call what you import otherwise")
+            if name in (*self._names, AUTO, PUBLISHED):
+                raise Malformed(f"{name!r} is the name of a recipe or policy; call what you import otherwise")
 
 
 def _ask() -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-from app.control.selection import AUTO, ladder
+from app.control.selection import AUTO, PUBLISHED, ladder
 from app.control.speeds import SpeedMemory
 from engines.engine import OpenEngine
 from engines.errors import EngineError, QuantizeError
@@ -191,15 +191,14 @@ class Quantizing:
         )
         (variant,) = (one for one in added.record.variants if one.name == recipe.name)
         speed = report.speed
-        SpeedMemory(self._store).remember(
-            variant.digest, Speedup(speed.throughput_ratio, speed.batch_1_ratio, report.batch_mates.batched)
-        )
+        speedup = Speedup(speed.throughput_ratio, speed.batch_1_ratio, report.batch_mates.batched)
+        SpeedMemory(self._store).remember(added.record, variant, speedup)
 
 
 def first_of(store: Store, record: VersionRecord) -> VariantRecord:
     """The variant that `auto` lets serve the version on this host, by what the store knows now."""
     now = store.resolve(record.name, record.version)
-    return ladder(AUTO, now, SpeedMemory(store).recall(now.variants))[0]
+    return ladder(AUTO, now, SpeedMemory(store).recall(now))[0]
 
 
 def next_excluded(report: Report, excluded: Sequence[str]) -> str | None:
@@ -215,8 +214,8 @@ def _chosen(wish: Wish) -> tuple[Recipe, ...]:
         if name not in known:
             raise QuantizeError(f"there is no recipe {name!r}; the recipes are: {', '.join(known)}")
     for variant in wish.imported:
-        if variant.name in known:
-            raise QuantizeError(f"{variant.name!r} is the name of a recipe; call what you import otherwise")
+        if variant.name in (*known, AUTO, PUBLISHED):
+            raise QuantizeError(f"{variant.name!r} is the name of a recipe or policy; call what you import otherwise")
     if wish.recipes or wish.imported:
         return tuple(known[name] for name in wish.recipes)
     passed_over = FROM_NETWORK if wish.network is None else ()

@@ -183,7 +183,7 @@ class Watch:
     def _read_speeds(self, desired: Desired) -> Speeds:
         """They change without a new revision: what was measured is no part of the store's truth."""
         several = {key: record for key, record in desired.versions.items() if len(record.variants) > 1}
-        return {key: self._speed_memory.recall(record.variants[1:]) for key, record in several.items()}
+        return {key: self._speed_memory.recall(record) for key, record in several.items()}
 
     def _act(self) -> None:
         """Start what can be started now, and show where things stand."""

@@ -64,7 +64,7 @@ def add_variant(
 def set_speed(store: Store, record: VersionRecord, name: str, ratio: float) -> None:
     """Let this host have measured that the variant is so many times as fast as its source."""
     (variant,) = [variant for variant in record.variants if variant.name == name]
-    SpeedMemory(store).remember(variant.digest, Speedup(ratio, ratio, batched=True))
+    SpeedMemory(store).remember(record, variant, Speedup(ratio, ratio, batched=True))
 
 
 def _golden(store: Store, record: VersionRecord, path: Path, rows: dict[str, Array]) -> Path:

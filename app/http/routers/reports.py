@@ -7,6 +7,7 @@ import sys
 from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse
 
+from app.errors import DeadlineExceeded
 from app.lifespan import Service
 from engines.quantize.page import Content
 from engines.quantize.report import from_json
@@ -51,8 +52,14 @@ def _report(store: Store, model: str, version: str, variant: str) -> bytes:
 
 def _page(store: Store, model: str, version: str) -> bytes:
     record = store.resolve(model, version)
-    content = _content(store, record)
-    made = subprocess.run(_MAKE_PAGE, input=content.to_json(), capture_output=True, timeout=_MOST_SECONDS, check=False)
+    content = _content(store, record).to_json()
+    try:
+        made = subprocess.run(_MAKE_PAGE, input=content, capture_output=True, timeout=_MOST_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise DeadlineExceeded(
+            f"the page of {record} was not made within {_MOST_SECONDS} s, for it gets only what serving leaves: "
+            "ask again, or for the report of one variant"
+        ) from None
     if made.returncode:
         raise RuntimeError(f"the page of {record} was not made: {made.stderr.decode(errors='replace')}")
     return made.stdout

@@ -119,6 +119,7 @@ def test_a_folder_with_the_page_its_charts_and_the_reports(folder: Path, tmp_pat
     [
         (("--recipe", "int7"), "there is no recipe 'int7'; the recipes are: int8,"),
         (("--import", "int8=mine.onnx"), "'int8' is the name of a recipe"),
+        (("--import", "auto=mine.onnx"), "'auto' is the name of a recipe or policy"),
         (("--import", "mine.onnx"), "'mine.onnx' is no NAME=FILE"),
         (("--max-drop", "much"), "'much' is no share; write it as 0.5% or as 0.005"),
         (("--max-drop", "101%"), "is no share"),

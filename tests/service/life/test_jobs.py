@@ -155,6 +155,7 @@ def test_what_is_refused(start_digits: Start) -> None:
         (PATH, {**ROWS, "recipes": "int8"}, 400, "recipes: Input should be a valid list"),
         (PATH, {**ROWS, "recipes": ["--json"]}, 400, "there is no recipe '--json'; the recipes are: int8, "),
         (PATH, {**ROWS, "imports": {"int8": "digits.onnx"}}, 400, "'int8' is the name of a recipe"),
+        (PATH, {**ROWS, "imports": {"fp32": "digits.onnx"}}, 400, "'fp32' is the name of a recipe or policy"),
         (PATH, {**ROWS, "imports": {"mine": "nowhere.onnx"}}, 400, "there is no file 'nowhere.onnx' to take in"),
         (PATH, {**ROWS, "imports": {"mine": "../../README.md"}}, 400, "there is no file '../../README.md'"),
         (PATH, {**ROWS, "imports": {"mine": "."}}, 400, "there is no file '.' to take in"),

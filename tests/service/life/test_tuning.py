@@ -43,7 +43,7 @@ def test_what_was_measured_is_remembered_in_the_store(store_folder: Path, publis
     """The second server takes over a split that measuring would not find, so it cannot have measured."""
     store = publish("m", "1.0.0", graphs.adding(1))
     digest = store.resolve("m").variants[0].digest
-    kept = store_folder / "cache" / "measured" / "tuning" / fingerprint() / digest
+    kept = store_folder / "cache" / "measured" / "tuning" / fingerprint() / "onnxruntime" / digest
     first = start(split=None)
     measured = json.loads(kept.read_bytes())
     assert split_of(first, "m") == (measured["split"]["instances"], measured["split"]["threads"])
@@ -67,13 +67,13 @@ def test_what_was_measured_is_remembered_in_the_store(store_folder: Path, publis
 
 def test_hosts_do_not_take_over_each_others_measurements(publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
     store = publish("m", "1.0.0", graphs.adding(1))
-    memory = TuningMemory(store, store.resolve("m").variants[0].digest)
+    memory = TuningMemory(store, "onnxruntime", store.resolve("m").variants[0].digest)
     for host in ("aaaa", "bbbb"):
         monkeypatch.setattr(bring_up, "fingerprint", lambda host=host: host)
         assert memory.recall() is None
         memory.remember(host.encode())
         assert memory.recall() == host.encode()
-    other = TuningMemory(store, "0" * 64)
-    assert other.recall() is None
+    for other in (TuningMemory(store, "onnxruntime", "0" * 64), TuningMemory(store, "openvino", memory.digest)):
+        assert other.recall() is None
     monkeypatch.setattr(bring_up, "fingerprint", lambda: "aaaa")
     assert memory.recall() == b"aaaa"
