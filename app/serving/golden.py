@@ -10,12 +10,15 @@ from engines.errors import EngineError
 from engines.quantize.answers import Answering
 from engines.quantize.arithmetic import sqnr_db
 from engines.quantize.float_errors import FloatErrors, float_pair, is_float
-from engines.quantize.golden import Golden
+from engines.quantize.golden import GOLDEN_ROWS, Golden
+from engines.samples import sample_inputs
 
 # How much closer to its source the variant may have been on the rows of its report: those were others, and more.
 _MARGIN_DB = 6.0
 # Nothing needs to be closer than this: another processor sums float32 in another order.
 _CLOSE_DB = 40.0
+# How close a GPU must come to a processor with the same file: it rounds elsewhere, and what is wrong is not even near.
+_SAME_FILE_DB = 20.0
 # A single row may be that much further away than all of them together.
 _ROW_MARGIN_DB = 10.0
 
@@ -34,6 +37,20 @@ class Reference(NamedTuple):
     def least_db(self) -> float:
         """How close it must be now."""
         return min(self.sqnr_db - _MARGIN_DB, _CLOSE_DB)
+
+
+def made_up_reference(processor: Engine) -> Reference:
+    """For a variant that has no golden rows: made-up ones, and what it answers to them on a processor.
+
+    Raises what the engine raises.
+    """
+    signature = processor.signature
+    batched = signature.batch_axis is not None
+    rows = sample_inputs(signature, GOLDEN_ROWS, seed=0)
+    if not batched:
+        rows = {name: array[np.newaxis] for name, array in rows.items()}
+    answers = Answering(processor.runner(), signature, batched).answer(rows)
+    return Reference(Golden(dict(rows), answers), _SAME_FILE_DB + _MARGIN_DB, batched)
 
 
 def batch_of(reference: Reference, most_rows: int) -> Golden:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from app.errors import AnswersDiffer
-from app.serving.golden import Reference, batch_of, check
+from app.serving.golden import Reference, batch_of, check, made_up_reference
 from engines.engine import Engine
+from engines.onnx_file import read_onnx
 from engines.onnxruntime_engine import load
 from engines.quantize.golden import Golden
 from engines.signature import Signature
@@ -104,3 +105,26 @@ def test_prepared_batch_sizes_are_checked_one_by_one(doubling: Path, fault: str 
             with pytest.raises(AnswersDiffer, match=words):
                 check(engine, runner, reference, batch_of(reference, 8), batched=True)
         engine.close()
+
+
+@pytest.mark.parametrize("fault", ["nan", "mixed 32"])
+def test_without_golden_rows_a_gpu_is_held_against_the_processor(doubling: Path, engine: Engine, fault: str) -> None:
+    reference = made_up_reference(engine)
+    rows = batch_of(reference, 8)
+    with fake_gpu() as gpu:
+        on_gpu = open_here(doubling, DOUBLING, graphs=False)
+        runner = on_gpu.runner()
+        check(on_gpu, runner, reference, rows, batched=True)
+        gpu.faults.add(fault)
+        with pytest.raises(AnswersDiffer):
+            check(on_gpu, runner, reference, rows, batched=True)
+        on_gpu.close()
+
+
+def test_made_up_rows_of_a_model_without_batch_axis(tmp_path: Path) -> None:
+    fixed = graphs.save(graphs.operator("Abs", shape=(3, 2)), tmp_path / "fixed.onnx")
+    engine = load(fixed, read_onnx(fixed).signature, instances=2, threads=1)
+    reference = made_up_reference(engine)
+    assert reference.golden.inputs["x"].shape == reference.golden.outputs["y"].shape == (1, 3, 2)
+    assert not reference.batched
+    check(engine, engine.runner(), reference, reference.golden, batched=False)
