@@ -20,7 +20,7 @@ def checked_json(name: str, one: Checked) -> dict[str, Any]:
 
 
 def print_checked(answers: Mapping[str, Checked]) -> None:
-    """A line for a model that is taken; for others each reason with what mends it."""
+    """Who takes a model, and what must be set to build it; or each reason why not, with what mends it."""
     for name, one in answers.items():
         if one.refusals:
             click.echo(f"{name}: {_library(one.target)} refuses it")
@@ -28,6 +28,8 @@ def print_checked(answers: Mapping[str, Checked]) -> None:
                 click.echo(f"  {line}")
         else:
             click.echo(f"{name}: {_library(one.target)} takes it: {_counted(one.precisions)}")
+            if one.needs:
+                click.echo(f"  {one.needs}")
 
 
 def plan_told(plan: Plan) -> str:

@@ -16,7 +16,7 @@ from engines.tensorrt.build import BuildSettings, Progress
 from engines.tensorrt.device import count
 from engines.tensorrt.digest import onnx_digest
 from engines.tensorrt.module import RTX, installed
-from engines.tensorrt.onnx_forms import QDQ, refused_forms
+from engines.tensorrt.onnx_forms import refused_forms
 from engines.tensorrt.plans import Made, Plan, Plans, Target
 from engines.tensorrt.profile import profile_shapes
 from engines.tensorrt.refusal import Refusal, refused
@@ -35,6 +35,8 @@ class Checked:
     """None where it takes the model."""
     precisions: dict[str, str]
     """Of each convolution and product by name; empty where it is refused."""
+    needs: str
+    """What must be set before a plan can be built; empty where nothing must."""
 
 
 def check(path: Path, signature: Signature) -> Checked:
@@ -43,9 +45,19 @@ def check(path: Path, signature: Signature) -> Checked:
     for told in _asked({"do": "check", "path": str(path.absolute())}, _MOST_SECONDS_TO_READ):
         match told:
             case {"checked": found, "target": target, "precisions": precisions}:
-                others = [Refusal(**one) for one in found if not (refusals and one["operator"] in QDQ)]
-                return Checked(Target(**target), (*refusals, *others), {} if refusals else precisions)
+                told_already = {refusal.operator for refusal in refusals}
+                others = [Refusal(**one) for one in found if one["operator"] not in told_already]
+                precisions = {} if refusals else precisions
+                return Checked(Target(**target), (*refusals, *others), precisions, _needs(signature))
     raise AssertionError("a child that ends without an answer raises")
+
+
+def _needs(signature: Signature) -> str:
+    try:
+        profile_shapes(signature, BuildSettings())
+    except LoadError as error:
+        return str(error)
+    return ""
 
 
 def target_there() -> Target:

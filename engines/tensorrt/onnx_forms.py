@@ -14,7 +14,7 @@ from engines.signature import Signature
 from engines.tensorrt.ports import refuse_dtypes
 from engines.tensorrt.refusal import Refusal, mend_of
 
-QDQ = ("QuantizeLinear", "DequantizeLinear")
+_QDQ = ("QuantizeLinear", "DequantizeLinear")
 _TAKEN = (TensorProto.INT8, TensorProto.INT4, TensorProto.FLOAT8E4M3FN)
 _OTHERWISE: dict[int, str] = {
     TensorProto.UINT8: "it quantizes to uint8, which TensorRT would take for int8",
@@ -23,15 +23,20 @@ _OTHERWISE: dict[int, str] = {
 
 
 def refused_forms(path: Path, signature: Signature) -> tuple[Refusal, ...]:
-    """Dtypes of inputs and outputs, and each Q/DQ that is not symmetric int8 (or int4, or FP8)."""
+    """Dtypes and ranks of inputs and outputs, and each Q/DQ that is not symmetric int8 (or int4, or FP8)."""
     model = onnx.load(path, load_external_data=False)
     held = held_constants(model)
     for tensor in held.values():
         if uses_external_data(tensor) and len(tensor.dims) < 2:  # a zero point; weights stay where they are
             load_external_data_for_tensor(tensor, str(path.parent))
-    reasons = {_named(node): (node, _reason(node, held)) for node in nodes_of(model) if node.op_type in QDQ}
+    reasons = {_named(node): (node, _reason(node, held)) for node in nodes_of(model) if node.op_type in _QDQ}
     return (
         *_dtypes(signature),
+        *(
+            Refusal("", "", f"input '{spec.name}' is of unknown rank", "export the model with its shape")
+            for spec in signature.inputs
+            if spec.shape is None
+        ),
         *(
             Refusal(name, node.op_type, reason, mend_of(node.op_type, reason))
             for name, (node, reason) in reasons.items()

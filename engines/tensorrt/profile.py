@@ -16,7 +16,7 @@ def profile_shapes(signature: Signature, settings: BuildSettings) -> dict[str, S
 
 def _shapes(spec: TensorSpec, batch_axis: int | None, settings: BuildSettings) -> Shapes:
     if spec.shape is None:
-        raise LoadError(f"input '{spec.name}' is of unknown rank, which TensorRT cannot run; export it with its shape")
+        raise LoadError(f"input '{spec.name}' is of unknown rank; export the model with its shape")
     bounds = [_bounds(spec, axis, batch_axis, settings) for axis in range(len(spec.shape))]
     return (
         tuple(one.least for one in bounds),

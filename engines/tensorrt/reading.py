@@ -67,5 +67,5 @@ def _precision(tensor: Any) -> str:
 
 
 def _refusal(error: Any) -> Refusal:
-    reason = reason_of(error.desc())
-    return Refusal(error.node_name(), error.node_operator(), reason, mend_of(error.node_operator(), reason))
+    name, operator, reason = error.node_name(), error.node_operator(), reason_of(error.desc())
+    return Refusal(name or f"#{error.node()}", operator, reason, mend_of(operator, reason))

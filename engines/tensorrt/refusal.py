@@ -17,7 +17,7 @@ class Refusal:
     """One reason. The model runs only without all of them."""
 
     node: str
-    """Its name, if it has one."""
+    """Its name. The parser calls one that has none by its place in the file: `#0` is the first."""
     operator: str
     """Empty where no node is at fault."""
     reason: str

@@ -17,7 +17,7 @@ from engines.quantize.rows import RowsSpec
 from model_store.errors import NotFound
 from model_store.records import NewVariant
 from model_store.store import Store
-from tests.graphs import model, node, save, value
+from tests.graphs import identity, model, node, save, value
 
 DIGITS = Path(__file__).parents[3] / "examples" / "digits"
 
@@ -95,6 +95,14 @@ def test_a_file_is_checked_without_a_store(tmp_path: Path) -> None:
             "mends": "serve it with ONNX Runtime, or export the model otherwise",
         }
     ]
+
+
+def test_what_must_be_set_to_build_it_is_told(tmp_path: Path) -> None:
+    path = save(identity("float32", ("N", "words")), tmp_path / "words.onnx")
+    done = run("engine", "check", str(path))
+    assert done.exit_code == 0
+    assert "\n  axis 1 of input 'x' is dynamic" in done.stdout
+    assert "set tensorrt_lengths" in done.stdout
 
 
 def test_a_file_that_is_not_there_is_no_name_of_a_model(folder: Path) -> None:

@@ -140,7 +140,8 @@ def test_forms_of_qdq_that_are_taken(made: ModelProto, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["float64", "int16", "uint16", "uint32", "uint64", "string"])
 def test_dtypes_that_the_parser_refuses_or_narrows_are_refused(dtype: str, tmp_path: Path) -> None:
-    assert refusals(identity(dtype, ("N", 2)), tmp_path)[0] == (
+    (told,) = refusals(identity(dtype, ("N", 2)), tmp_path)
+    assert told == (
         f"TensorRT runs no {dtype} ('x'), {dtype} ('y'), only float32, float16, bfloat16, int8, int32, int64, uint8, "
         "bool; serve this model with onnxruntime"
     )
@@ -156,6 +157,24 @@ def test_an_operator_that_there_is_not_is_named_with_its_node(tmp_path: Path) ->
     assert refusals(made, tmp_path) == [
         "node 'only' (Unique): TensorRT has no such operator; serve it with ONNX Runtime, or export the model otherwise"
     ]
+
+
+def test_a_node_without_a_name_is_known_by_its_place(tmp_path: Path) -> None:
+    nodes = [node("Abs", ["x"], ["a"]), node("Unique", ["a"], ["y"])]
+    (told,) = refusals(model(nodes, [value("x")], [value("y", shape=(None,))]), tmp_path)
+    assert told.startswith("node '#1' (Unique): ")
+
+
+def test_an_input_of_unknown_rank_is_refused(tmp_path: Path) -> None:
+    made = model([node("Abs", ["x"], ["y"])], [value("x", shape=None)], [value("y", shape=None)])
+    assert "input 'x' is of unknown rank; export the model with its shape" in refusals(made, tmp_path)
+
+
+def test_lengths_that_must_be_set_are_told(tmp_path: Path) -> None:
+    found = checked(save(identity("float32", ("N", "words")), tmp_path / "model.onnx"))
+    assert found.refusals == ()
+    assert "axis 1 of input 'x' is dynamic" in found.needs
+    assert checked(save(identity("float32", ("N", 2)), tmp_path / "model.onnx")).needs == ""
 
 
 def test_types_are_not_mixed_by_themselves(tmp_path: Path) -> None:
