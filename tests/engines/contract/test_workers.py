@@ -72,6 +72,14 @@ def test_the_caller_owns_the_answer_and_keeps_the_input(dtype: str, open_engine:
     assert runner.run({"x": sent})["y"].tolist() == [1, 2]
 
 
+def test_an_input_that_cannot_be_written_to_is_run(open_engine: Open) -> None:
+    """As those are that lie in the bytes of a request."""
+    runner = open_engine(identity("float32", ["N"])).runner()
+    sent = np.frombuffer(np.array([1, 2], np.float32).tobytes(), np.float32)
+    assert not sent.flags.writeable
+    assert runner.run({"x": sent})["y"].tolist() == [1, 2]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "string"])
 def test_no_reference_to_either_side_is_kept(dtype: str, open_engine: Open) -> None:
     runner = open_engine(identity(dtype, ["N"])).runner()
