@@ -15,6 +15,7 @@ Turn = Callable[[], list[float]]
 _LEAST_ROUNDS = 3
 _BLOCK_SECONDS = 0.01
 _MOST_RUNS = 50  # in a block
+_SLOW_SECONDS = 0.1  # Where a run takes longer, filling the caches again is a small part of it.
 
 
 class Turns(NamedTuple):
@@ -43,10 +44,11 @@ def by_turns(source: Turn, variant: Turn, budget_seconds: float, clock: Clock) -
 def timed(run: Callable[[], object], clock: Clock) -> Turn:
     """Seconds of single runs: as many as fit a hundredth of a second, one at least. Warms up, now and in each turn."""
     run()  # allocates
-    runs = max(1, min(_MOST_RUNS, int(_BLOCK_SECONDS / max(_seconds(run, clock), 1e-9))))
+    seconds = _seconds(run, clock)
+    runs = max(1, min(_MOST_RUNS, int(_BLOCK_SECONDS / max(seconds, 1e-9))))
 
     def turn() -> list[float]:
-        if runs > 1:
+        if seconds < _SLOW_SECONDS:
             run()  # what the other one left in the caches is not this one's cost
         return [_seconds(run, clock) for _ in range(runs)]
 

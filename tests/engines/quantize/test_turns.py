@@ -44,6 +44,12 @@ def test_slow_ones_run_three_times_between_runs_of_the_source() -> None:
     assert "".join(machine.order) == "ss" + "vv" + "svsvsvs"  # to warm up, then the rounds
 
 
+def test_what_takes_less_runs_once_before_it_is_timed() -> None:
+    machine = Machine()
+    ratio(machine, 0.05, 0.05)
+    assert "".join(machine.order) == "ss" + "vv" + "ss" + "vvss" * 3
+
+
 def test_the_budget_is_used_and_no_more() -> None:
     machine = Machine()
     ratio(machine, 1.0, 1.0, budget=20)
