@@ -77,6 +77,7 @@ class Service:
         self.max_body_bytes = int(settings.max_body_bytes)
         self.table = Table()
         self.metrics = Metrics()
+        self.metrics.is_ready = lambda: self.ready
         self.log = structlog.get_logger("octet")
         self.levels = levels
         self.traces = Traces()

@@ -6,8 +6,8 @@ a collector turns them into Prometheus families when `/metrics` is read. All wri
 
 import platform
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from importlib.metadata import version
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -179,10 +179,16 @@ class Tally:
 
 
 class Loaded(NamedTuple):
-    """A servable that is in the table: its labels in `octet_model_info`, and how long its load took."""
+    """A servable that was brought up, as `octet_model_*` tell it."""
 
     engine: str
     seconds: float
+    """How long verifying, loading and warming up took."""
+    instances: int
+    threads: int
+    """Of each instance."""
+    queue_rows: int
+    """The most that wait."""
 
 
 class Metrics(Collector):
@@ -200,6 +206,8 @@ class Metrics(Collector):
         self.store_failures = 0
         self.jobs: Mapping[str, int] = {}
         """By state."""
+        self.is_ready: Callable[[], bool] = lambda: False
+        """Asked at each scrape."""
         self.registry = CollectorRegistry()
         self.registry.register(self)
         for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
@@ -219,7 +227,7 @@ class Metrics(Collector):
             {
                 "version": version("octet-serving"),
                 "python": platform.python_version(),
-                "onnxruntime": version("onnxruntime"),
+                "onnxruntime": _onnxruntime_version(),
             },
         )
 
@@ -258,9 +266,19 @@ class Metrics(Collector):
         seconds = GaugeMetricFamily(
             "octet_model_load_duration_seconds", "How long verifying, loading and warming up took.", labels=labels
         )
+        instances = GaugeMetricFamily("octet_model_instances", "Engine workers of the variant.", labels=labels)
+        threads = GaugeMetricFamily("octet_model_threads", "Threads of each engine worker.", labels=labels)
+        queue_limit = GaugeMetricFamily(
+            "octet_queue_limit_rows",
+            "Most rows that may wait for a batch; what comes beyond gets a 503.",
+            labels=labels,
+        )
         for key, loaded in self.loaded.items():
             info.add_metric(key, {"engine": loaded.engine})
             seconds.add_metric(key, loaded.seconds)
+            instances.add_metric(key, loaded.instances)
+            threads.add_metric(key, loaded.threads)
+            queue_limit.add_metric(key, loaded.queue_rows)
         failures = CounterMetricFamily(
             "octet_model_load_failures", "Versions that could not be loaded.", labels=["model", "version"]
         )
@@ -277,4 +295,15 @@ class Metrics(Collector):
         jobs = GaugeMetricFamily("octet_jobs", "Jobs that are remembered, by their state.", labels=["state"])
         for state, count in self.jobs.items():
             jobs.add_metric([state], count)
-        yield from (info, seconds, failures, refused, store, jobs)
+        ready = GaugeMetricFamily(
+            "octet_ready", "Whether every model to be served can answer: 1, or 0.", int(self.is_ready())
+        )
+        yield from (ready, info, seconds, instances, threads, queue_limit, failures, refused, store, jobs)
+
+
+def _onnxruntime_version() -> str:
+    """That of the distribution for processors, or of the one for GPUs, which takes its place."""
+    try:
+        return version("onnxruntime")
+    except PackageNotFoundError:
+        return version("onnxruntime-gpu")

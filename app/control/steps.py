@@ -75,7 +75,9 @@ class Steps:
         self._living.append(servable)
         seconds = perf_counter() - started
         engine = servable.identity.engine
-        self._metrics.loaded[servable.tally.key] = Loaded(engine, seconds)
+        self._metrics.loaded[servable.tally.key] = Loaded(
+            engine, seconds, servable.split.instances, servable.split.threads, servable.limits.queue_rows
+        )
         self._log.info(
             "version is available",
             model=record.name,

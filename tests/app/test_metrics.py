@@ -1,6 +1,7 @@
 """The page that Prometheus reads, read by Prometheus's own parser."""
 
 from collections import Counter
+from importlib.metadata import PackageNotFoundError
 from math import inf
 from typing import Any
 
@@ -47,7 +48,7 @@ def busy() -> Metrics:
     tally.compute.observe(0.0005)
     tally.batches.observe((3, 0.5))
     metrics.rejected["queue_full"] += 1
-    metrics.loaded[KEY] = Loaded("onnxruntime 1.0", 0.25)
+    metrics.loaded[KEY] = Loaded("onnxruntime 1.0", 0.25, 2, 1, 1024)
     metrics.load_failures["digits", "2.0.0"] += 1
     metrics.store_failures += 1
     return metrics
@@ -87,6 +88,18 @@ def test_the_build_is_on_the_page() -> None:
     assert {name for name, _ in labels} == {"version", "python", "onnxruntime"}
     assert all(text for _, text in labels)
     assert value == 1
+
+
+def test_the_build_is_told_where_the_onnxruntime_is_the_one_for_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(distribution: str) -> str:
+        installed = {"octet-serving": "0.1.0", "onnxruntime-gpu": "1.31.1"}
+        if distribution not in installed:
+            raise PackageNotFoundError(distribution)
+        return installed[distribution]
+
+    monkeypatch.setattr("app.metrics.version", version)
+    ((labels, _),) = page(Metrics())["octet_build_info"].items()
+    assert dict(labels)["onnxruntime"] == "1.31.1"
 
 
 def test_every_series_of_octet_has_a_help_text_and_a_type() -> None:
