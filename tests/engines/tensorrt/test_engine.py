@@ -11,8 +11,10 @@ from onnx import ModelProto
 from engines.engine import Array
 from engines.errors import InputRefused, LoadError, RunError
 from engines.onnx_file import read_onnx
+from engines.tensorrt import engine as engine_module
 from engines.tensorrt.build import Bounds, BuildSettings
 from engines.tensorrt.engine import TensorRtEngine, load
+from engines.tensorrt.module import RTX, Module
 from engines.tensorrt.plans import Plans, Target
 from tests.fakes.fake_gpu import FAKES, FakeGpu, open_here
 from tests.graphs import linear, model, node, value
@@ -126,6 +128,18 @@ def test_other_lengths_than_the_usual_run_without_a_graph(opened: Opened, gpu: F
         assert gpu.device.calls.count("launch") == launches
     with pytest.raises(InputRefused, match=r"\[4, 17\], and this variant was built for \[1, 1\] to \[8, 16\]"):
         runner.run({"x": np.ones((3, 17), np.float32)})
+
+
+def test_tensorrt_rtx_compiles_its_kernels_before_it_serves(
+    opened: Opened, gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its contexts are made in another way, which the fake is strict about."""
+    import tensorrt
+
+    monkeypatch.setattr(engine_module, "load_module", lambda **_: Module(RTX, "1.7.1", tensorrt))
+    engine = opened(linear(WEIGHTS))
+    assert engine.name == "tensorrt-rtx 1.7.1"
+    is_right(engine)
 
 
 # ---- what padding would falsify

@@ -19,9 +19,16 @@ from tensorrt.builder import (
     NetworkDefinitionCreationFlag,
     OnnxParser,
 )
-from tensorrt.enums import DataType, ExecutionContextAllocationStrategy, ILogger, ProfilingVerbosity, TensorIOMode
+from tensorrt.enums import (
+    DataType,
+    DynamicShapesKernelSpecializationStrategy,
+    ExecutionContextAllocationStrategy,
+    ILogger,
+    ProfilingVerbosity,
+    TensorIOMode,
+)
 from tensorrt.faults import faults
-from tensorrt.run import ICudaEngine, IExecutionContext, Runtime
+from tensorrt.run import ICudaEngine, IExecutionContext, IRuntimeConfig, Runtime
 
 __version__ = "0.0.fake"
 
@@ -29,6 +36,7 @@ __all__ = [
     "Builder",
     "BuilderFlag",
     "DataType",
+    "DynamicShapesKernelSpecializationStrategy",
     "ExecutionContextAllocationStrategy",
     "IBuilderConfig",
     "ICudaEngine",
@@ -37,6 +45,7 @@ __all__ = [
     "INetworkDefinition",
     "IOptimizationProfile",
     "IProgressMonitor",
+    "IRuntimeConfig",
     "ITimingCache",
     "MemoryPoolType",
     "NetworkDefinitionCreationFlag",

@@ -27,6 +27,14 @@ class ExecutionContextAllocationStrategy(IntEnum):
     USER_MANAGED = 2
 
 
+class DynamicShapesKernelSpecializationStrategy(IntEnum):
+    """Of TensorRT-RTX alone."""
+
+    LAZY = 0
+    EAGER = 1
+    NONE = 2
+
+
 class ProfilingVerbosity(IntEnum):
     LAYER_NAMES_ONLY = 0
     NONE = 1

@@ -12,7 +12,14 @@ from engines.engine import Array
 from engines.onnx_signature import signature_of
 from engines.onnxruntime_engine import OnnxRuntimeEngine
 from engines.signature import NUMPY_DTYPES
-from tensorrt.enums import DataType, ExecutionContextAllocationStrategy, ILogger, ProfilingVerbosity, TensorIOMode
+from tensorrt.enums import (
+    DataType,
+    DynamicShapesKernelSpecializationStrategy,
+    ExecutionContextAllocationStrategy,
+    ILogger,
+    ProfilingVerbosity,
+    TensorIOMode,
+)
 from tensorrt.faults import faults
 from tensorrt.plan import Plan, Shape
 
@@ -86,12 +93,33 @@ class ICudaEngine:
     def is_shape_inference_io(self, name: str) -> bool:
         return self.plan.decides_shapes(name)
 
-    def create_execution_context(self, strategy: ExecutionContextAllocationStrategy) -> "IExecutionContext | None":
+    def create_runtime_config(self) -> "IRuntimeConfig":
+        return IRuntimeConfig()
+
+    def create_execution_context(
+        self, how: "ExecutionContextAllocationStrategy | IRuntimeConfig"
+    ) -> "IExecutionContext | None":
         if "context" in faults:
             self.logger.log(ILogger.ERROR, "createExecutionContext: out of memory")
             return None
+        strategy = how
+        if isinstance(how, IRuntimeConfig):
+            strategy = how.strategy
+            assert how.dynamic_shapes_kernel_specialization_strategy == DynamicShapesKernelSpecializationStrategy.EAGER
         assert strategy == ExecutionContextAllocationStrategy.USER_MANAGED
         return IExecutionContext(self)
+
+
+class IRuntimeConfig:
+    """Of TensorRT-RTX alone is what it says of kernels."""
+
+    dynamic_shapes_kernel_specialization_strategy = DynamicShapesKernelSpecializationStrategy.LAZY
+
+    def __init__(self) -> None:
+        self.strategy = ExecutionContextAllocationStrategy.STATIC
+
+    def set_execution_context_allocation_strategy(self, strategy: ExecutionContextAllocationStrategy) -> None:
+        self.strategy = strategy
 
 
 class IExecutionContext:
