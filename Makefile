@@ -11,6 +11,8 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV_COMPILE := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header
+# What the GPU image has from elsewhere: PyPI holds stubs of TensorRT; onnxruntime-gpu takes the place of onnxruntime.
+NOT_FROM_PYPI := onnxruntime tensorrt tensorrt-cu13 tensorrt-cu13-bindings tensorrt-cu13-libs
 # Whole clients of other products, which the tests drive. Their dependencies clash: each has an environment of its own.
 CLIENTS := triton perf_analyzer kserve ovmsclient mlserver
 # Libraries that make variants or read them, and that clash with those of serving or that a machine may lack.
@@ -74,6 +76,8 @@ lock: build/lock/bin/uv  ## Choose anew the versions in requirements/*.txt
 	@for extra in openvino litert; do \
 		$(UV_COMPILE) --upgrade --output-file requirements/$$extra.txt --extra $$extra pyproject.toml; \
 	done
+	@$(UV_COMPILE) --upgrade $(NOT_FROM_PYPI:%=--no-emit-package %) \
+		--output-file requirements/gpu.txt --extra gpu pyproject.toml
 	@$(UV_COMPILE) --upgrade --output-file requirements/build.txt --group build
 	@for client in $(CLIENTS); do \
 		flags=$$([ $$client != perf_analyzer ] || echo --no-deps); \

@@ -11,7 +11,7 @@ from typing import Any
 
 # Instruction sets that decide which kernels run, and so which variant is fast.
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "avx_vnni", "amx_int8", "amx_bf16")
-_ENGINES = ("onnxruntime", "openvino", "ai-edge-litert")
+_ENGINES = ("onnxruntime", "onnxruntime-gpu", "openvino", "ai-edge-litert")
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _CPUINFO = Path("/proc/cpuinfo")
 

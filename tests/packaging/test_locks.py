@@ -17,6 +17,8 @@ WANTED = {
     "dev": [*SERVE, *EXTRAS["dev"], *EXTRAS["openvino"], *EXTRAS["litert"]],
     "openvino": [*SERVE, *EXTRAS["openvino"]],
     "litert": [*SERVE, *EXTRAS["litert"]],
+    # onnxruntime-gpu takes the place of onnxruntime; TensorRT's libraries are in NVIDIA's index alone.
+    "gpu": [one for one in (*SERVE, *EXTRAS["gpu"]) if not one.startswith(("onnxruntime>", "tensorrt"))],
     "build": PYPROJECT["build-system"]["requires"],
 }
 LOCKS = sorted(
@@ -66,6 +68,7 @@ def test_every_dependency_of_pyproject_is_pinned_to_a_version_that_fits(lock: st
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_checks_run_on_the_versions_that_serve(python: str) -> None:
+    assert {item for item in pins("serve", python).items() if item[0] != "onnxruntime"} <= pins("gpu", python).items()
     for extra in ("openvino", "litert"):
         assert pins("serve", python).items() <= pins(extra, python).items() <= pins("dev", python).items()
 
@@ -77,6 +80,11 @@ def test_the_lock_of_an_environment_pins_what_is_asked_for(lock: str) -> None:
         pinned = pins(lock, python)
         for requirement in map(Requirement, asked):
             assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)])
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_one_onnxruntime_alone_is_installed_for_a_gpu(python: str) -> None:
+    assert {name for name in pins("gpu", python) if "onnxruntime" in name} == {"onnxruntime-gpu"}
 
 
 def test_the_build_group_repeats_the_build_requirement() -> None:
