@@ -97,9 +97,9 @@ class Layout:
             raise NotAStore(f"{self.root} is a file; a store is a folder. Name another one.")
         if not create:
             raise NotAStore(f"there is no store in {self.root}. Publish a model to make one, or name another folder.")
-        # A creator that was killed may have left its staging folder and the lock, nothing else.
+        # A creator that was killed may have left its staging folder and the lock; a disk of its own may hold the cache.
         present = {entry.name for entry in self.root.iterdir()} if self.root.exists() else set()
-        others = sorted(present - {self.staging.name, self.lock.name})
+        others = sorted(present - {self.staging.name, self.lock.name, self.plans.parent.name})
         if others and not self.format_file.exists():
             raise NotAStore(f"{self.root} holds other things ({others[0]}) and no store. Name an empty or new folder.")
         durable.make_folder(self.staging)

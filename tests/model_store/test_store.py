@@ -255,6 +255,12 @@ def test_a_folder_with_other_things_is_no_store(tmp_path: Path) -> None:
         Store.open(tmp_path / "letter.txt")
 
 
+def test_the_cache_may_be_there_before_the_store(root: Path) -> None:
+    (root / "cache" / "plans").mkdir(parents=True)
+    with Store.open(root) as store:
+        assert store.plans == root / "cache" / "plans"
+
+
 def test_who_only_reads_makes_no_store(tmp_path: Path) -> None:
     with pytest.raises(NotAStore, match="there is no store in"):
         Store.open(tmp_path / "typo", create=False)
