@@ -4,8 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from tests.graphs import model, node, save, value
+
+settings.register_profile("octet", deadline=None)  # a busy machine is no failure
+settings.load_profile("octet")
 
 
 @pytest.fixture
