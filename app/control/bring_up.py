@@ -49,7 +49,7 @@ async def bring_up(
 ) -> Servable:
     """Verify, load, warm up and check a variant. Raises StoreError, EngineError or AnswersDiffer if it cannot serve."""
     loaded = await asyncio.to_thread(_load, store, record, variant, settings, open_engines)
-    identity = Identity(record.name, record.version, variant.name, loaded.engine.name)
+    identity = Identity(record.name, record.version, variant.name, loaded.engine.name, variant.digest)
     return Servable(
         identity,
         loaded.engine,

@@ -80,7 +80,7 @@ class Choice:
     def outdated(self, servables: Mapping[VersionKey, Servable]) -> set[VersionKey]:
         """Versions for which another variant should answer than does."""
         best = {key: self.rungs(key)[:1] for key in servables if key in self._versions}
-        return {key for key, rung in best.items() if rung and rung[0].name != servables[key].identity.variant}
+        return {key for key, rung in best.items() if rung and not is_of(servables[key], rung[0])}
 
     def unmeasured(self, servables: Mapping[VersionKey, Servable]) -> Iterator[Unmeasured]:
         """What this host has to measure before it can choose, of the versions that are served."""
@@ -131,6 +131,11 @@ class Choice:
             None if is_published else verdict(variant, speed),
             speed,
             refusal.words if refusal else unfit,
-            servable,
+            servable if servable and is_of(servable, variant) else None,
             is_published=is_published,
         )
+
+
+def is_of(servable: Servable, variant: VariantRecord) -> bool:
+    """Whether this is what it serves. Other bytes may have come under the name, since the name was dropped."""
+    return (servable.identity.variant, servable.identity.digest) == (variant.name, variant.digest)

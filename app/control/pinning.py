@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 
-from app.control.choice import Choice
+from app.control.choice import Choice, is_of
 from app.control.pins import DropPin, LoadPin, PinKey, next_pin_action
 from app.control.steps import Steps
 from app.errors import Unsupported
@@ -10,7 +10,7 @@ from app.serving.lifecycle import VersionKey
 from app.serving.servable import Servable
 from app.serving.table import folded
 from app.settings import Settings
-from model_store.records import VersionRecord
+from model_store.records import VariantRecord, VersionRecord
 
 
 class Pinning:
@@ -51,10 +51,12 @@ class Pinning:
                 self._steps.start(self._steps.retire(self._pinned.pop(action.key)))
 
     def _may_be_pinned(self, answering: Mapping[VersionKey, Servable]) -> Iterator[PinKey]:
-        """What may serve of the versions that answer, but for what answers by default."""
+        """What may serve of the versions that answer, but for what answers by default, and for bytes of before."""
         for key, servable in answering.items():
-            for status in self._choice.statuses(key, {}):
-                if status.may_serve and status.name != servable.identity.variant:
+            loaded = self.loaded(key)
+            for status in self._choice.statuses(key, loaded):
+                is_of_before = status.name in loaded and status.servable is None
+                if status.may_serve and status.name != servable.identity.variant and not is_of_before:
                     yield PinKey(key, status.name)
 
     def _next(self, may_stay: Collection[PinKey], *, is_busy: bool) -> LoadPin | DropPin | None:
@@ -69,9 +71,10 @@ class Pinning:
         if servable is not None:
             self._pinned[pin] = servable
 
-    def take(self, key: VersionKey, variant: str) -> Servable | None:
+    def take(self, key: VersionKey, variant: VariantRecord) -> Servable | None:
         """The variant, if it is loaded here: the caller owns it now."""
-        return self._pinned.pop(PinKey(key, variant), None)
+        pin = PinKey(key, variant.name)
+        return self._pinned.pop(pin) if pin in self._pinned and is_of(self._pinned[pin], variant) else None
 
     def loaded(self, key: VersionKey) -> dict[str, Servable]:
         """Those of one version that are loaded here, by name."""

@@ -254,7 +254,7 @@ class Watch:
 
     async def _replace(self, key: VersionKey, record: VersionRecord, best: VariantRecord) -> None:
         """Put the version's best variant in the place of the one that answers, which finishes what it has."""
-        better = self._pinning.take(key, best.name) or await self._steps.try_out(key, record, best)
+        better = self._pinning.take(key, best) or await self._steps.try_out(key, record, best)
         superseded = better
         if better is not None and self._states.get(key) is State.AVAILABLE:
             superseded = self._servables[key]

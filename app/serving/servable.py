@@ -34,6 +34,8 @@ class Identity:
     version: str
     variant: str
     engine: str
+    digest: str = ""
+    """Of the artifact: another one may come under the variant's name."""
 
     def head(self) -> bytes:
         """The header lines that tell a client what answered."""

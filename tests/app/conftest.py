@@ -36,6 +36,7 @@ async def make_servable(doubling: Path) -> AsyncIterator[MakeServable]:
         model: str = "m",
         version: str = "1.0.0",
         *,
+        digest: str = "",
         limits: QueueLimits = LIMITS,
         instances: int = 1,
         batched: bool = True,
@@ -44,7 +45,7 @@ async def make_servable(doubling: Path) -> AsyncIterator[MakeServable]:
     ) -> Servable:
         engine = load(doubling, DOUBLING, instances=instances, threads=1)
         servable = Servable(
-            Identity(model, version, "fp32", engine.name),
+            Identity(model, version, "fp32", engine.name, digest),
             engine,
             [engine.runner() for _ in range(instances)],
             limits,

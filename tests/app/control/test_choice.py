@@ -96,7 +96,7 @@ def test_the_speed_of_this_host_decides_and_is_told_anew_when_it_was_measured_an
 async def test_a_version_is_outdated_while_another_variant_than_the_best_answers(
     metrics: Metrics, make_servable: MakeServable
 ) -> None:
-    choice, servables = choosing(metrics), {KEY: make_servable()}
+    choice, servables = choosing(metrics), {KEY: make_servable(digest="d0")}
     choice.look(holding(FP32, INT8), {})
     assert choice.outdated(servables) == set()
     assert [one.variant.name for one in choice.unmeasured(servables)] == ["int8"]
@@ -105,5 +105,7 @@ async def test_a_version_is_outdated_while_another_variant_than_the_best_answers
     assert not list(choice.unmeasured(servables))
     choice.refuse(KEY, INT8, "load", "broken")
     assert choice.outdated(servables) == set()
+    choice.look(holding(replace(FP32, digest="d9")), {})
+    assert choice.outdated(servables) == {KEY}, "other bytes have come under its name"
     choice.look(Desired(), {})
     assert (choice.outdated(servables), choice.statuses(KEY, {}), choice.notes(KEY)) == (set(), (), ())

@@ -270,6 +270,26 @@ def test_a_request_names_its_variant(tmp_path: Path, publish: Publish, start: St
         assert answer.json()["error"].endswith("those that can be asked for: fp32, int8, slow")
 
 
+def test_other_bytes_under_the_name_of_a_dropped_variant_take_its_place(
+    tmp_path: Path, publish: Publish, start: Start
+) -> None:
+    """Also where the server looks only once both have happened."""
+    store = publish("m", "1.0.0", graphs.adding(1))
+    record = add_variant(store, tmp_path, store.resolve("m"), "int8", graphs.adding(2), speedup=2.0)
+    add_variant(store, tmp_path, record, "slow", graphs.adding(3), speedup=0.5, min_speedup=0)
+    server = start("--refresh-seconds", "3600")
+    slow = "m/variants/slow"
+    eventually(lambda: server.predict(slow, {"instances": [[0, 0]]}).status_code == 200, "slow is loaded")
+    assert (server.rows("m", [[0, 0]]), server.rows(slow, [[0, 0]])) == ([[2, 2]], [[3, 3]])
+    for name, bias, speedup in (("int8", 4, 2.0), ("slow", 5, 0.5)):
+        record = store.drop_variant(record, name)
+        add_variant(store, tmp_path, record, name, graphs.adding(bias), speedup=speedup, min_speedup=0)
+    server.refresh()
+    assert server.rows("m", [[0, 0]]) == [[4, 4]]
+    eventually(lambda: server.predict(slow, {"instances": [[0, 0]]}).status_code == 200, "the other slow is loaded")
+    assert server.rows(slow, [[0, 0]]) == [[5, 5]]
+
+
 def test_only_so_many_variants_are_loaded_because_requests_name_them(
     tmp_path: Path, publish: Publish, start: Start
 ) -> None:
