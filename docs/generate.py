@@ -22,7 +22,8 @@ from app.logs import Levels
 from app.metrics import Key, Loaded, Metrics
 from app.settings import ModelSettings, Settings, names
 from engines.errors import EngineError
-from engines.quantize.recipes import RECIPES
+from engines.quantize.recipe import Recipe
+from engines.quantize.recipes import FROM_NETWORK, RECIPES
 from model_store.errors import StoreError
 from model_store.store import Store
 
@@ -178,10 +179,14 @@ def _labels(family: Metric) -> str:
 
 def recipes() -> Iterator[str]:
     """Every recipe, in the order in which they are tried."""
-    rows = (
-        (f"`{recipe.name}`", recipe.engine, "yes" if recipe.is_candidate else "", recipe.summary) for recipe in RECIPES
-    )
+    rows = ((f"`{recipe.name}`", recipe.engine, _when_tried(recipe), recipe.summary) for recipe in RECIPES)
     return table(("recipe", "engine", "tried by itself", "what it does"), rows)
+
+
+def _when_tried(recipe: Recipe) -> str:
+    if not recipe.is_candidate:
+        return ""
+    return "with `--network`" if recipe in FROM_NETWORK else "yes"
 
 
 # ---- the command line

@@ -45,7 +45,8 @@ class Reader:
         (commands / "octet").symlink_to(Path(sys.executable).with_name("octet"))
         (folder / "examples").symlink_to(ROOT / "examples")
         (folder / "build" / "tools").mkdir(parents=True)
-        (folder / "build" / "tools" / "tensorrt").symlink_to(ROOT / "build" / "tools" / "tensorrt")
+        for tool in ("tensorrt", "torch"):
+            (folder / "build" / "tools" / tool).symlink_to(ROOT / "build" / "tools" / tool)
         kept = {key: text for key, text in os.environ.items() if not key.startswith("OCTET_")}
         self._environment = kept | {"PATH": f"{commands}:{kept['PATH']}", "no_proxy": "127.0.0.1"}
         self._ports: dict[str, int] = {}
@@ -68,7 +69,7 @@ class Reader:
         """What the commands print; asserts that all of them succeed."""
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", self.here(commands)],
-            cwd=self.folder, env=self._environment, capture_output=True, text=True, check=False, timeout=60,
+            cwd=self.folder, env=self._environment, capture_output=True, text=True, check=False, timeout=110,
         )  # fmt: skip
         assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}"
         return done.stdout
