@@ -111,17 +111,16 @@ def quantize(
         shown = _lines if progress_lines else _bar
         with shown(len(quantizing.recipes)) as progress:
             tried.extend(quantizing.run(progress))
-        will_serve = first_of(store, record)
+        if as_json:
+            print_reports_json(tried)
+        else:
+            print_tried(record, tried, first_of(store, record))
     reports = [one.report for one in tried if one.report is not None]
     if report_folder is not None:
         if reports:
             write_report(report_folder, reports)
         else:
             click.echo(f"nothing was measured: {report_folder} has no report", err=True)
-    if as_json:
-        print_reports_json(tried)
-    else:
-        print_tried(record, tried, will_serve)
 
 
 @contextmanager

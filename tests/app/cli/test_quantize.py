@@ -1,6 +1,8 @@
 """`octet quantize` on the digits model, as a user types it."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,24 @@ def test_the_worst_layers_are_left_as_they_are_one_at_a_time_until_the_drop_is_a
     excluded = tried["report"]["lineage"]["details"]["excluded"]
     assert 1 < len(excluded) == len(set(excluded)) <= 8
     assert tried["report"]["bytes"] > 300_000, "they are in float32"
+
+
+def test_two_at_once_make_one_variant(tmp_path: Path) -> None:
+    """Both store it: the second one finds it there."""
+    store = str(tmp_path / "store")
+    published = run("model", "publish", "digits", str(DIGITS / "digits.onnx"), "--version", "1.0.0", "--store", store)
+    assert published.exit_code == 0, published.output
+    words = ("quantize", "digits", *ROWS, "--recipe", "int8", "--max-drop", "1%", "--json", "--store", store)
+    command = (str(Path(sys.executable).with_name("octet")), *words)
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    for process in both:
+        printed, complaint = process.communicate()
+        assert process.returncode == 0, complaint
+        assert [one["why_not"] for one in json.loads(printed)] == [""]
+    with Store.open(tmp_path / "store") as opened:
+        assert [variant.name for variant in opened.resolve("digits").variants] == ["fp32", "int8"]
+        assert opened.verify().findings == ()
+        assert opened.gc().leftovers == 0
 
 
 def test_what_was_quantized_elsewhere_passes_the_same_gate(folder: Path, tmp_path: Path) -> None:

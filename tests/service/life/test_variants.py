@@ -4,6 +4,7 @@ Each variant adds a bias of its own, so an answer tells which one made it.
 """
 
 import asyncio
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import psutil
 
 from engines.machine import fingerprint
+from model_store.records import NewVariant
 from tests import graphs
 from tests.service.conftest import Publish, Start, corrupt
 from tests.service.networks import share_of_largest, slow
@@ -130,6 +132,48 @@ def test_one_that_cannot_be_loaded_gives_way_to_the_next_until_it_is_mended(
     blob.write_bytes(sound)
     server.refresh()
     assert (variant_of(server), server.status("m", "1.0.0")["notes"]) == ("int8", UNCHECKED)
+
+
+def test_one_whose_golden_rows_are_damaged_or_none_is_refused(
+    tmp_path: Path, store_folder: Path, publish: Publish, start: Start
+) -> None:
+    """Nobody can tell whether it still answers as it did."""
+    store = publish("m", "1.0.0", graphs.adding(1))
+    record = add_variant(store, tmp_path, store.resolve("m"), "damaged", graphs.adding(1), speedup=3.0, rows=ROWS)
+    other = tmp_path / "golden.npz"
+    other.write_bytes(b"no rows")
+    model = graphs.save(graphs.adding(3), tmp_path / "none.onnx")
+    report = store.report(record, "damaged")
+    new = NewVariant("none", "onnxruntime", model, {}, {}, report, other, accurate=True)
+    record = store.add_variant(record, new).record
+    set_speed(store, record, "none", 2.0)
+    golden = record.variants[1].golden
+    assert golden is not None
+    corrupt(store_folder / "blobs" / "sha256" / golden.digest)
+    server = start()
+    assert variant_of(server) == "fp32"
+    told = {name: one["refusal"] for name, one in variants(server).items()}
+    assert f"blob {golden.digest} is damaged" in told["damaged"]
+    assert "its golden rows or its report cannot be read" in told["none"]
+
+
+def test_a_server_that_is_killed_while_it_takes_up_a_variant_leaves_nothing_behind(
+    tmp_path: Path, store_folder: Path, publish: Publish, start: Start
+) -> None:
+    store = publish("m", "1.0.0", slow())
+    first = start("--refresh-seconds", "0.02")
+    endless = slow(10_000_000)  # it is being warmed up for longer than any test waits
+    record = add_variant(store, tmp_path, store.resolve("m"), "int8", endless, speedup=2.0)
+    view = store_folder / "cache" / "views" / record.variants[1].digest
+    eventually(view.exists, "it is being loaded")
+    assert first.rows("m", [1]) == [1]
+    first.signal(signal.SIGKILL)
+    first.exit_code()
+    server = start("--variant", "fp32")
+    assert server.rows("m", [1]) == [1]
+    server.stop()
+    assert store.gc().leftovers == 0
+    assert store.verify().findings == ()
 
 
 def test_one_that_answers_otherwise_than_when_it_was_made_is_refused(
