@@ -94,10 +94,7 @@ def _extremes(model: Path, rows: Rows, operators: list[str], folder: Path, progr
             calibrator.collect_data(_OneByOne(rows_apart(batch.inputs, signature)))
         done += len(next(iter(batch.inputs.values())))
         progress("calibrating", done / rows.count)
-    ranges = {
-        name: Range(*(end.reshape(()) for end in found.range_value))
-        for name, found in calibrator.compute_data().items()
-    }
+    ranges = {name: _range(*found.range_value) for name, found in calibrator.compute_data().items()}
     for name, found in ranges.items():
         if not np.isfinite(found).all():
             raise QuantizeError(
@@ -105,6 +102,12 @@ def _extremes(model: Path, rows: Rows, operators: list[str], folder: Path, progr
                 "leave the rows out with which it does"
             )
     return ranges
+
+
+def _range(low: Array, high: Array) -> Range:
+    """A tensor without values has a smallest one of infinity, and a largest one of minus infinity."""
+    is_empty = np.isposinf(low) & np.isneginf(high)
+    return Range(*(np.where(is_empty, 0, end).astype(end.dtype).reshape(()) for end in (low, high)))
 
 
 def _histograms(model: Path, rows: Rows, ranges: Mapping[str, Range], progress: Progress) -> dict[str, Array]:

@@ -12,6 +12,7 @@ from engines.quantize.onnxruntime_prepare import prepare
 from engines.quantize.onnxruntime_write import write_quantized
 from engines.quantize.recipe import Made, Options, Progress, Source
 from engines.quantize.rows import Rows
+from engines.quantize.weights import held_constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Half:
     def refuses(self, source: Source) -> str | None:
         if self.why_never is not None:
             return self.why_never
-        weights = onnx.load(source.path, load_external_data=False).graph.initializer
+        weights = held_constants(onnx.load(source.path, load_external_data=False)).values()
         if any(tensor.data_type == onnx.TensorProto.FLOAT for tensor in weights):
             return None
         return "the model has no FP32 weights to halve"
@@ -43,7 +44,7 @@ class Half:
         def write(path: Path) -> None:
             onnx.save(halve(onnx.load(prepared.path), prepared.excluded), path)
 
-        made = write_quantized(self.name, folder, write)
+        made = write_quantized(folder, write)
         return Made(made, details={"method": "half precision", "weights": "fp16", "excluded": list(options.exclude)})
 
 

@@ -51,7 +51,6 @@ class Dynamic:
         if self.smooths:
             smooth(prepared.path, calibration_rows(self.name, rows))
         made = write_quantized(
-            self.name,
             folder,
             lambda path: quantize_dynamic(
                 prepared.path,

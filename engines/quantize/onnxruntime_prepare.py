@@ -1,4 +1,4 @@
-"""The model as ONNX Runtime's quantizers want it: shapes inferred, constants folded, every node named."""
+"""The model as ONNX Runtime's quantizers want it: shapes inferred, constants folded, in the form that they know."""
 
 import logging
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from engines.errors import QuantizeError
 from engines.quantize.excluded import node_name, standing_for
+from engines.quantize.plain_form import flatten_biases, hold_constants, modern
 from engines.quantize.spatial_mean import pool_spatial_means
 
 PREPARED = "prepared.onnx"
@@ -31,12 +32,16 @@ def prepare(source: Path, folder: Path, exclude: tuple[str, ...]) -> Prepared:
     path = folder / PREPARED
     with quiet():
         try:
-            quant_pre_process(source, path, skip_symbolic_shape=True)
+            model = modern(onnx.load(source))
+            hold_constants(model)
+            onnx.save(model, path)
+            quant_pre_process(path, path, skip_symbolic_shape=True)
         except Exception as error:  # it raises whatever onnx and ONNX Runtime raise
             raise QuantizeError(f"the model cannot be prepared for quantization: {error}") from error
     model = onnx.load(path)
     for node in model.graph.node:
         node.name = node_name(node)
+    flatten_biases(model)
     pool_spatial_means(model)
     onnx.save(model, path)
     makers = {output: node.name for node in model.graph.node for output in node.output}

@@ -60,7 +60,6 @@ class Static:
         ranges = write_ranges(prepared.path, rows, self.method, operators, folder, progress)
         progress("quantizing", 0.0)
         made = write_quantized(
-            self.name,
             folder,
             lambda path: quantize_static(
                 prepared.path,

@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx
 from onnx import GraphProto
 
-from engines.errors import QuantizeError
+from engines.errors import EngineError, QuantizeError
 from engines.machine import has_vnni
 from engines.quantize.onnxruntime_prepare import quiet
 
@@ -14,16 +14,18 @@ _QUANTIZED = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Ma
 _WITH_WEIGHTS = {"Conv", "ConvTranspose", "Gemm"}
 
 
-def write_quantized(recipe: str, folder: Path, write: Callable[[Path], object]) -> Path:
-    """Let `write` make a file in the folder. Raises QuantizeError if it cannot, or if nothing was quantized."""
+def write_quantized(folder: Path, write: Callable[[Path], object]) -> Path:
+    """Let `write` make a file in the folder. Raises QuantizeError if it cannot or quantizes nothing, and OSError."""
     path = folder / "model.onnx"
     with quiet():
         try:
             write(path)
+        except (EngineError, OSError):
+            raise
         except Exception as error:  # they raise whatever they meet, KeyError and AttributeError too
-            raise QuantizeError(f"{recipe}: ONNX Runtime cannot quantize this model: {error}") from error
+            raise QuantizeError(f"ONNX Runtime cannot quantize this model: {error}") from error
     if not _is_quantized(onnx.load(path, load_external_data=False).graph):
-        raise QuantizeError(f"{recipe}: it quantized nothing in this model; exclude fewer nodes, or try another recipe")
+        raise QuantizeError("nothing was quantized in this model; exclude fewer nodes, or try another recipe")
     return path
 
 

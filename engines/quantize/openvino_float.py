@@ -39,7 +39,7 @@ class OpenVinoFloat:
         try:
             model = openvino.Core().read_model(source.path)
         except RuntimeError as error:
-            raise QuantizeError(f"{self.name}: OpenVINO cannot read this model: {error}") from error
+            raise QuantizeError(f"OpenVINO cannot read this model: {error}") from error
         details = {"method": "convert", "precision": self.precision, "openvino": version("openvino")}
         return write_ir(model, self.precision, folder, details)
 

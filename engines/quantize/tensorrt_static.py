@@ -75,7 +75,7 @@ class TensorRtStatic:
             onnx.save(halve(onnx.load(path), prepared.excluded), path)
 
         return Made(
-            write_quantized(self.name, folder, write),
+            write_quantized(folder, write),
             details={
                 "method": "static",
                 "calibration": self.method.name,

@@ -94,7 +94,7 @@ class WeightOnly:
         prepared = prepare(source.path, folder, options.exclude)
         rows = calibration_rows(self.name, rows) if self.compensates else None
         return Made(
-            write_quantized(self.name, folder, lambda path: self._write(prepared, rows, path, progress)),
+            write_quantized(folder, lambda path: self._write(prepared, rows, path, progress)),
             details={
                 "method": "weight-only",
                 "weights": f"{self.bits} bits, a scale for each block of {self.block}",

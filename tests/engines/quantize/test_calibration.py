@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import ModelProto
 
 from engines.errors import QuantizeError
 from engines.onnx_file import read_onnx
@@ -13,7 +14,7 @@ from engines.quantize.histogram import BINS, least_divergent_bins, percentile_bi
 from engines.quantize.open_rows import open_rows
 from engines.quantize.rows import RowsSpec
 from tests.engines.quantize.conftest import DIGITS
-from tests.graphs import linear, save
+from tests.graphs import linear, model, node, save, value
 
 METHODS = [MIN_MAX, ENTROPY, PERCENTILE]
 RANDOM = np.random.default_rng(0)
@@ -21,10 +22,21 @@ RANDOM = np.random.default_rng(0)
 
 def ranges(x: np.ndarray, method: Method, folder: Path) -> dict[str, tuple[float, float]]:  # type: ignore[type-arg]
     """Of a product of `x` with a unit matrix."""
-    path = save(linear(np.eye(x.shape[1])), folder / "model.onnx")
+    return ranges_of(linear(np.eye(x.shape[1])), "MatMul", x, method, folder)
+
+
+def ranges_of(
+    made: ModelProto,
+    operator: str,
+    x: np.ndarray,  # type: ignore[type-arg]
+    method: Method,
+    folder: Path,
+) -> dict[str, tuple[float, float]]:
+    """Of all that nodes of this operator take and make."""
+    path = save(made, folder / "model.onnx")
     np.savez(folder / "rows.npz", x=x.astype(np.float32))
     rows = open_rows(RowsSpec(str(folder / "rows.npz")), read_onnx(path).signature)
-    written = write_ranges(path, rows, method, ["MatMul"], folder, lambda what, done: None)
+    written = write_ranges(path, rows, method, [operator], folder, lambda what, done: None)
     data = json.loads(written.read_text())["data"]
     return {name: (float(found["lowest"]["data"]), float(found["highest"]["data"])) for name, found in data.items()}
 
@@ -48,10 +60,10 @@ def test_the_smallest_and_the_largest_value_are_the_range(tmp_path: Path) -> Non
     assert ranges(x, MIN_MAX, tmp_path)["x"] == (np.float32(x.min()), np.float32(x.max()))
 
 
-@pytest.mark.parametrize("value", [0.0, 3.0, -2.5])
+@pytest.mark.parametrize("constant", [0.0, 3.0, -2.5])
 @pytest.mark.parametrize("method", METHODS)
-def test_what_is_always_the_same_keeps_its_value(method: Method, value: float, tmp_path: Path) -> None:
-    assert ranges(np.full((20, 4), value), method, tmp_path)["x"] == (value, value)
+def test_what_is_always_the_same_keeps_its_value(method: Method, constant: float, tmp_path: Path) -> None:
+    assert ranges(np.full((20, 4), constant), method, tmp_path)["x"] == (constant, constant)
 
 
 def test_a_percentile_cuts_the_outlier_off_and_nothing_else(tmp_path: Path) -> None:
@@ -77,6 +89,15 @@ def test_least_divergence_cuts_outliers_off_and_keeps_what_is_evenly_spread() ->
     assert 0.05 * BINS < least_divergent_bins(normal) < 0.2 * BINS
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_what_holds_no_values_has_a_range_of_zeros(method: Method, tmp_path: Path) -> None:
+    nodes = [node("Slice", ["x", "zero", "zero", "one"], ["e"]), node("Concat", ["e", "x"], ["y"], axis=1)]
+    held = {"zero": np.array([0]), "one": np.array([1])}
+    made = model(nodes, [value("x", shape=("N", 4))], [value("y", shape=("N", 4))], held)
+    made.graph.value_info.append(value("e", shape=("N", 0)))
+    assert ranges_of(made, "Concat", np.ones((3, 4)), method, tmp_path) == {"e": (0, 0), "x": (1, 1), "y": (1, 1)}
+
+
 @pytest.mark.parametrize(("rows", "wild"), [(slice(3, 4), np.inf), (slice(3, 4), -np.inf), (slice(None), np.nan)])
 def test_values_that_no_scale_holds_are_refused(rows: slice, wild: float, tmp_path: Path) -> None:
     x = np.ones((20, 4))
@@ -93,8 +114,8 @@ def test_zeros_do_not_count(tmp_path: Path) -> None:
 
 
 def test_rows_of_digits_are_told_as_they_run(tmp_path: Path) -> None:
-    model = read_onnx(DIGITS / "digits.onnx")
-    rows = open_rows(RowsSpec(str(DIGITS / "calibration.npz")), model.signature)
+    digits = read_onnx(DIGITS / "digits.onnx")
+    rows = open_rows(RowsSpec(str(DIGITS / "calibration.npz")), digits.signature)
     told: list[tuple[str, float]] = []
     write_ranges(DIGITS / "digits.onnx", rows, ENTROPY, ["Conv"], tmp_path, lambda *step: told.append(step))
     assert [what for what, _ in told] == sorted(what for what, _ in told)

@@ -94,7 +94,7 @@ def test_excluding_what_is_not_there_names_what_is_near(digits: Source, rows: Ro
 
 def test_where_all_is_excluded_nothing_is_made(digits: Source, rows: Rows, tmp_path: Path) -> None:
     nodes = tuple(node.name for node in onnx.load(digits.path).graph.node)
-    with pytest.raises(QuantizeError, match="it quantized nothing in this model; exclude fewer nodes"):
+    with pytest.raises(QuantizeError, match="nothing was quantized in this model; exclude fewer nodes"):
         make(OURS["int8"], digits, rows, tmp_path, Options(exclude=nodes))
 
 
