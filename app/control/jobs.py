@@ -95,11 +95,11 @@ class Jobs:
         """
         records = self._open_records()
         job = records.change(records.job(number), Event.CANCEL)
-        self._changed(job)
         if self._running is not None and self._running[0] == number:
             task = self._running[1]
             task.cancel()
             await asyncio.wait({task})
+        self._changed(job)
         return job
 
     def retry(self, number: int) -> Job:
