@@ -25,7 +25,8 @@ _NO_MEMORY = re.compile(r"bad_alloc|[Aa]llocat|memory|Cannot create tensor")
 def load(path: Path, signature: Signature, *, instances: int, threads: int) -> "OpenVinoEngine":
     """Open an IR or an ONNX file for `instances` workers of `threads` threads each. Raises LoadError.
 
-    All workers share one compiled model, and so its weights; each worker has a stream of it.
+    All workers share one compiled model, and so its weights; each worker has a stream of it. One worker with all cores
+    is what OpenVINO's latency hint sets, a worker a core its throughput hint.
     """
     _refuse_dtypes(signature)
     core = Core()

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
 
 from app.lifespan import open_openvino
@@ -43,6 +44,18 @@ def test_bf16_is_bf16_where_the_processor_has_it(tmp_path: Path) -> None:
     if not {"avx512_bf16", "amx_bf16"} & set(describe()["flags"]):
         pytest.skip("this processor has no BF16 instructions")
     assert 30 < signal_to_noise_db("bf16-openvino", tmp_path) < 70
+
+
+@pytest.mark.parametrize(("hint", "instances", "threads"), [("LATENCY", 1, 2), ("THROUGHPUT", 2, 1)])
+def test_workers_are_the_streams_that_a_hint_would_set(hint: str, instances: int, threads: int) -> None:
+    """With two cores; asked of OpenVINO, since nothing but the speed would show it."""
+    path = DIGITS / "digits.onnx"
+    engine = openvino_engine.load(path, read_onnx(path).signature, instances=instances, threads=threads)
+    hinted = openvino.Core().compile_model(path, "CPU", {"PERFORMANCE_HINT": hint, "INFERENCE_NUM_THREADS": 2})
+    assert engine._compiled is not None
+    for name, value in (("NUM_STREAMS", instances), ("INFERENCE_NUM_THREADS", 2)):
+        assert engine._compiled.get_property(name) == hinted.get_property(name) == value
+    engine.close()
 
 
 def test_without_the_extra_a_variant_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
