@@ -53,8 +53,8 @@ def test_workers_are_the_streams_that_a_hint_would_set(hint: str, instances: int
     engine = openvino_engine.load(path, read_onnx(path).signature, instances=instances, threads=threads)
     hinted = openvino.Core().compile_model(path, "CPU", {"PERFORMANCE_HINT": hint, "INFERENCE_NUM_THREADS": 2})
     assert engine._compiled is not None
-    for name, value in (("NUM_STREAMS", instances), ("INFERENCE_NUM_THREADS", 2)):
-        assert engine._compiled.get_property(name) == hinted.get_property(name) == value
+    for name, expected in (("NUM_STREAMS", instances), ("INFERENCE_NUM_THREADS", 2)):
+        assert engine._compiled.get_property(name) == hinted.get_property(name) == expected
     engine.close()
 
 
