@@ -10,11 +10,12 @@ from pathlib import Path
 
 import litert_torch
 import numpy as np
+from ai_edge_litert.tools import flatbuffer_utils
 from ai_edge_quantizer import recipe
 from ai_edge_quantizer.algorithm_manager import AlgorithmName
 from ai_edge_quantizer.calibrator import CalibrationInterpreter, CalibrationMode
 from ai_edge_quantizer.qtyping import TFLOperationName
-from ai_edge_quantizer.quantizer import Quantizer
+from ai_edge_quantizer.quantizer import QuantizationResult, Quantizer
 from ai_edge_quantizer.utils import qsv_utils
 from torch import Tensor, nn
 
@@ -64,12 +65,25 @@ def quantize_static(path: Path, signature: Signature, rows: Rows, to: Path, prog
     quantizer = Quantizer(str(path), recipe.static_wi8_ai8())
     for operation in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
         quantizer.update_quantization_recipe(".*", operation, algorithm_key=AlgorithmName.NO_QUANTIZE)
-    quantizer.quantize(interpreter.get_calibration_results()).export_model(str(to))
+    _save(quantizer.quantize(interpreter.get_calibration_results()), to)
 
 
 def quantize_dynamic(path: Path, to: Path) -> None:
     """Quantize the weights of the file; activations are quantized while it runs, each row by itself."""
-    Quantizer(str(path), recipe.dynamic_wi8_afp32()).quantize().export_model(str(to))
+    _save(Quantizer(str(path), recipe.dynamic_wi8_afp32()).quantize(), to)
+
+
+def _save(quantized: QuantizationResult, to: Path) -> None:
+    """Write the file without the names that the converter gave to all tensors inside.
+
+    They spell out the user's modules and classes, and take up to a third of a small file; functions know their inputs
+    and outputs by number.
+    """
+    model = flatbuffer_utils.convert_bytearray_to_object(quantized.quantized_model)
+    for graph in model.subgraphs:
+        for number, tensor in enumerate(graph.tensors):
+            tensor.name = str(number).encode()
+    flatbuffer_utils.write_model(model, str(to))
 
 
 class _Named(nn.Module):  # type: ignore[misc]
