@@ -47,6 +47,11 @@ def float_pair(expected: Arrays, found: Arrays) -> tuple[Array, Array]:
         raise QuantizeError(f"the variant answers in shape {list(other.shape)}, its source in {list(one.shape)}")
     same = (one == other) | (np.isnan(one) & np.isnan(other))
     wild = ~same & ~(np.isfinite(one) & np.isfinite(other))
+    if (wild & ~np.isfinite(one)).any():
+        raise QuantizeError(
+            f"the source answers {one[wild & ~np.isfinite(one)][0]} to some of the rows, and the variant something else: "
+            "what is no number cannot be compared; leave such rows out"
+        )
     if wild.any():
         raise QuantizeError(
             f"the variant answers {other[wild][0]} where its source answers {one[wild][0]}: numbers leave its range; "

@@ -145,6 +145,13 @@ def test_a_variant_that_leaves_the_range_of_numbers_is_said(digits: Source, valu
         compare(sides[0], sides[1], open_rows(TEST_ROWS, digits.signature), "agreement", seed=0)
 
 
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_a_source_that_answers_no_number_is_not_the_variants_fault(digits: Source, value: float) -> None:
+    sides = [Answering(Constant(*[1.0] * 9, last), digits.signature, True) for last in (value, 1.0)]
+    with pytest.raises(QuantizeError, match=r"the source answers (inf|nan) to some of the rows.*leave such rows out"):
+        compare(sides[0], sides[1], open_rows(TEST_ROWS, digits.signature), "agreement", seed=0)
+
+
 def test_what_is_masked_in_both_is_no_error(digits: Source) -> None:
     sides = [Answering(Constant(*[1.0] * 8, -np.inf, np.nan), digits.signature, True)] * 2
     quality = compare(sides[0], sides[1], open_rows(TEST_ROWS, digits.signature), "cosine", seed=0)
