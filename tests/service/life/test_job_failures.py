@@ -58,6 +58,20 @@ def test_one_whose_variant_cannot_be_stored_says_so_and_can_be_retried(start_dig
         assert [variant.name for variant in store.resolve("digits").variants] == ["fp32", "int8"]
 
 
+def test_one_whose_version_is_retired_meanwhile_says_so(start_digits: Start, store_folder: Path) -> None:
+    server = start_digits()
+    ask(server, LAX)
+    until_at_work(server, 1)
+    with Store.open(store_folder) as store:
+        store.retire("digits", "1.0.0")
+        assert "digits" in until(server, 1, "failed")["error"]
+        assert post(server, 1, "retry")[0] == 202
+        assert "retired" in until(server, 1, "failed")["error"]
+        store.gc()
+        assert store.verify().findings == ()
+    server.stop()
+
+
 def test_one_that_is_cancelled_while_it_stores_leaves_nothing_half(start_digits: Start, store_folder: Path) -> None:
     server = start_digits()
     with exclusive(store_folder / "lock", "the test", 0):
