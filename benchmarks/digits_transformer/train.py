@@ -12,59 +12,14 @@ from pathlib import Path
 
 import onnx
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from benchmarks.digits_transformer.network import Transformer
 from examples.digits.train import Rows, accuracy, fix_seeds, shifted, split_rows, without_traces
 
-WIDTH, HEADS, LAYERS, PATCH_PIXELS = 64, 4, 3, 2
-PATCHES = (8 // PATCH_PIXELS) ** 2
 EPOCHS, BATCH_ROWS, PEAK_LEARNING_RATE, WEIGHT_DECAY = 120, 64, 2e-3, 5e-2
 LABEL_SMOOTHING = 0.05
 OPSET = 20
-
-
-class Attention(nn.Module):  # type: ignore[misc]  # torch is nowhere that types are checked
-    """Each patch looks at all of them, HEADS times."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.into = nn.Linear(WIDTH, 3 * WIDTH)
-        self.out = nn.Linear(WIDTH, WIDTH)
-
-    def forward(self, x: Tensor) -> Tensor:
-        heads = self.into(x).unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
-        mixed = nn.functional.scaled_dot_product_attention(*heads.unbind(0))
-        return self.out(mixed.transpose(1, 2).flatten(2))
-
-
-class Block(nn.Module):  # type: ignore[misc]
-    """Attention, then two linear layers; what goes in is normalised before each and added after it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.attention = nn.Sequential(nn.LayerNorm(WIDTH), Attention())
-        inner = [nn.Linear(WIDTH, 4 * WIDTH), nn.GELU(), nn.Linear(4 * WIDTH, WIDTH)]
-        self.linear = nn.Sequential(nn.LayerNorm(WIDTH), *inner)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(x)
-        return x + self.linear(x)
-
-
-class Transformer(nn.Module):  # type: ignore[misc]
-    """Images [N,1,8,8] -> logits [N,10]: patches with their places, blocks, the mean, a linear layer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.patches = nn.Conv2d(1, WIDTH, PATCH_PIXELS, stride=PATCH_PIXELS)
-        self.places = nn.Parameter(0.02 * torch.randn(PATCHES, WIDTH))
-        self.blocks = nn.Sequential(*(Block() for _ in range(LAYERS)))
-        self.norm = nn.LayerNorm(WIDTH)
-        self.head = nn.Linear(WIDTH, 10)
-
-    def forward(self, images: Tensor) -> Tensor:
-        x = self.patches(images).flatten(2).transpose(1, 2) + self.places
-        return self.head(self.norm(self.blocks(x)).mean(1))
 
 
 def main() -> None:

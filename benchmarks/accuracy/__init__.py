@@ -1,0 +1,1 @@
+"""What quantizing costs, and what brings accuracy back, on trained models: `make accuracy`."""
