@@ -1,6 +1,7 @@
-"""An engine, the images, and what was found out, told at the end. `make test-deploy` runs this folder, `make test` not."""
+"""An engine, the images, and what is told at the end. `make test-deploy` runs this folder, `make test` does not."""
 
 import os
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -41,37 +42,28 @@ def image() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def images(image: str) -> Iterator[dict[str, str]]:
-    """The variables that name the images of all services that can be had here; a stand-in where it must be."""
-    balancer, made = _balancer()
-    named = {"OCTET_IMAGE": image, "BALANCER_IMAGE": balancer}
-    prometheus = next(filter(is_to_be_had, ("prom/prometheus:v3.5.0", "prom/prometheus:latest")), None)
-    if prometheus:
-        named["PROMETHEUS_IMAGE"] = prometheus
-    yield named
-    if made:
-        remove(balancer, made)
-
-
-def _balancer() -> tuple[str, set[str]]:
-    official = "haproxy:3.2.6"
-    if is_to_be_had(official):
-        return official, set()
-    tell(f"{official} cannot be had: Debian's haproxy stands in for it")
+    """Variable of the compose file -> an image that can be had here for its service; a stand-in where there is one."""
+    found = {"OCTET_IMAGE": image}
+    wanted = dict(re.findall(r"\$\{(\w+_IMAGE):-([^}]+)\}", (ROOT / "docker-compose.yml").read_text("utf-8")))
+    for variable in ("PROMETHEUS_IMAGE", "GRAFANA_IMAGE", "BALANCER_IMAGE"):
+        candidates = (wanted[variable], wanted[variable].partition(":")[0] + ":latest")
+        if had := next(filter(is_to_be_had, candidates), None):
+            found[variable] = had
+        else:
+            tell(f"{wanted[variable]} cannot be had here")
+    if "BALANCER_IMAGE" in found:
+        yield found
+        return
+    tell("Debian's HAProxy stands in for the balancer")
     tag = f"octet-balancer:test-{os.getpid()}"
-    return tag, build(tag, str(ROOT / "tests" / "deploy" / "haproxy"))
+    made = build(tag, str(ROOT / "tests" / "deploy" / "haproxy"))
+    yield found | {"BALANCER_IMAGE": tag}
+    remove(tag, made)
 
 
 @pytest.fixture(scope="module")
 def stack(images: dict[str, str]) -> Iterator[Stack]:
-    """The default one, without the services whose images cannot be had."""
+    """The default services, but for those whose images cannot be had."""
     with Stack(images) as stack:
-        stack.up("octet", *_others(images))
+        stack.up("octet", *(one for one in ("prometheus", "grafana") if f"{one.upper()}_IMAGE" in images))
         yield stack
-
-
-def _others(images: dict[str, str]) -> list[str]:
-    services = ["prometheus"] if "PROMETHEUS_IMAGE" in images else []
-    services += ["grafana"] if is_to_be_had("grafana/grafana:12.1.1") else []
-    for service in {"prometheus", "grafana"} - set(services):
-        tell(f"{service} is left out: its image cannot be had here")
-    return services

@@ -6,10 +6,12 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+DIGITS = str(PurePosixPath("/", "opt", "octet", "digits"))
+"""Where the image has the digits model."""
 _STEP = re.compile(r"^ ---> ([0-9a-f]{12})$", re.MULTILINE)
 """What the older builder prints of each image that it makes on its way; the newer one makes none."""
 
@@ -45,6 +47,12 @@ def inspect(name: str) -> dict[str, Any]:
     """All that the engine tells of an image, a container or a volume."""
     (found,) = json.loads(docker("inspect", name))
     return dict(found)
+
+
+def logged(container: str) -> str:
+    """Both streams of its log."""
+    done = subprocess.run(["docker", "logs", container], capture_output=True, text=True, check=True)
+    return done.stdout + done.stderr
 
 
 def is_to_be_had(image: str) -> bool:

@@ -15,9 +15,7 @@ from tests.deploy.engine import ROOT
 from tests.service.process import eventually
 
 CLIENTS = 4
-SEVEN = json.dumps(
-    {"instances": np.load(ROOT / "examples" / "digits" / "test.npz")["image"][:1].tolist()}
-)
+SEVEN = json.dumps({"instances": np.load(ROOT / "examples" / "digits" / "test.npz")["image"][:1].tolist()})
 """The request of the README."""
 
 
@@ -63,6 +61,7 @@ class Load:
 
     def until_replicas(self, count: int) -> set[str]:
         """Wait until so many replicas, and no others, answer; gives their names."""
+
         def fresh() -> set[str]:
             before = dict(self.replicas)
             self.until_answered(200)

@@ -6,7 +6,7 @@ from typing import Self
 
 import httpx
 
-from tests.deploy.engine import compose, docker, inspect, ran
+from tests.deploy.engine import DIGITS, compose, docker, inspect, ran
 from tests.service.process import eventually
 
 PATIENCE_SECONDS = 60.0
@@ -28,7 +28,7 @@ class Stack:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if error is not None:
-            print(self.compose("logs", "--tail", "50"))
+            error.add_note(self.compose("logs", "--tail", "50"))
         self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
 
     def compose(self, *words: str) -> str:
@@ -57,8 +57,8 @@ class Stack:
 
     def publish(self, version: str) -> None:
         """Publish the digits model once more, in the container of a replica."""
-        model = "/".join(("", "opt", "octet", "digits", "digits.onnx"))
-        docker("exec", self.containers("octet")[0], "octet", "model", "publish", "digits", model, "--version", version)
+        file = f"{DIGITS}/digits.onnx"
+        docker("exec", self.containers("octet")[0], "octet", "model", "publish", "digits", file, "--version", version)
 
     def versions(self) -> dict[str, list[str]]:
         """What the status page tells: version -> its labels."""
