@@ -40,7 +40,7 @@ def _scale(gemm: NodeProto, producers: dict[str, NodeProto], held: dict[str, Arr
 
 def _quantized(model: ModelProto, gemm: NodeProto, bias: Array, scale: Array) -> NodeProto:
     """Give the Gemm its bias in integers, and what dequantizes it."""
-    name, bounds = gemm.input[2], np.iinfo(np.int32)
+    name, bounds = f"{gemm.output[0]}_bias", np.iinfo(np.int32)  # of this Gemm, whoever else takes the float one
     integers = np.clip(np.rint(bias / scale.astype(np.float64)), bounds.min, bounds.max).astype(np.int32)
     taken = [
         add_constant(model, integers, f"{name}_quantized"),

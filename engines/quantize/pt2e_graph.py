@@ -62,7 +62,10 @@ def calibrate(module: nn.Module, signature: Signature, rows: Rows, progress: Pro
 
 
 def write_onnx(graph: GraphModule, signature: Signature, path: Path) -> ModelProto:
-    """Write the Q/DQ model, with the names of the signature; gives what was written."""
+    """Write the Q/DQ model, with the names of the signature; gives what was written.
+
+    Raises QuantizeError where nothing in it is quantized.
+    """
     program = torch.onnx.export(
         graph,
         _example(signature),
@@ -75,6 +78,8 @@ def write_onnx(graph: GraphModule, signature: Signature, path: Path) -> ModelPro
     )
     assert program is not None
     model = _without_traces(program.model_proto)
+    if not any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+        raise QuantizeError("there is nothing to quantize in this module, or all of it was left out")
     pool_spatial_means(model)
     quantize_gemm_biases(model)
     onnx.save(model, path)

@@ -44,6 +44,7 @@ REFUSED = {
     "weights": "torch_networks:weights gave dict; it must give a torch.nn.Module",
     "fails": "torch_networks:fails failed with FileNotFoundError: weights.pt",
     "nothing_there": "torch_networks:nothing_there cannot be imported",
+    "nothing to quantize": "there is nothing to quantize in this module, or all of it was left out",
     "a layer without weights": "'node_relu' cannot be left out: it takes no weights under the name",
 }
 

@@ -116,7 +116,10 @@ def refusals() -> dict[str, str]:
         for name in ("untrained", "flat", "two_answers", "weights", "fails", "nothing_there")
     }
     source = Source(path, signature, "examples.digits.network:network")
-    return refused | {"a layer without weights": _words(modules_of, load_network(source, None), source, ["node_relu"])}
+    return refused | {
+        "a layer without weights": _words(modules_of, load_network(source, None), source, ["node_relu"]),
+        "nothing to quantize": _words(pt2e_graph.write_onnx, nn.ReLU(), IMAGES, Path("not_written.onnx")),
+    }
 
 
 def _words(function: Callable[..., object], *arguments: object) -> str:
