@@ -78,6 +78,10 @@ accuracy: .venv/dev.stamp tools  ## Measure what quantizing costs on trained mod
 docs: install  ## Write anew what the documentation takes from the code
 	@$(BIN)/python -m docs.generate
 
+.PHONY: dashboards
+dashboards: install  ## Write anew the files that Grafana reads
+	@$(BIN)/python -m deploy.grafana.dashboards
+
 .PHONY: lock
 lock: build/lock/bin/uv  ## Choose anew the versions in requirements/*.txt
 	@$(UV_COMPILE) --upgrade --output-file requirements/dev.txt --extra dev --extra openvino --extra litert pyproject.toml

@@ -1,0 +1,1 @@
+"""What Octet is run with elsewhere. Python only where files are generated."""
