@@ -11,6 +11,14 @@ from tests.graphs import model, node, save, value
 settings.register_profile("octet", deadline=None)  # a busy machine is no failure
 settings.load_profile("octet")
 
+DEPLOY = Path(__file__).with_name("deploy")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """tests/deploy needs a Docker engine: it is run where it is named, by `make test-deploy`."""
+    is_named = any(arg.startswith("tests/deploy") for arg in config.args)
+    return True if collection_path == DEPLOY and not is_named else None
+
 
 @pytest.fixture
 def mlp_onnx(tmp_path: Path) -> Path:
