@@ -19,6 +19,7 @@ from app.logs import Levels
 from app.metrics import Metrics
 from app.protocols.codec import Codec, Decoded
 from app.protocols.shared_memory import Regions
+from app.protocols.triton_metrics import TritonMetrics
 from app.protocols.triton_trace import Traces
 from app.serving.table import Table
 from app.settings import Settings
@@ -78,6 +79,8 @@ class Service:
         self.table = Table()
         self.metrics = Metrics()
         self.metrics.is_ready = lambda: self.ready
+        if settings.metrics_compat == "triton":
+            self.metrics.registry.register(TritonMetrics(self.metrics.tallies))
         self.log = structlog.get_logger("octet")
         self.levels = levels
         self.traces = Traces()

@@ -102,6 +102,9 @@ class Settings(ModelSettings, BaseSettings):
     rows: DirectoryPath | None = Field(
         None, description="Folder whose rows may be asked for by jobs that quantize; without it there are no jobs."
     )
+    metrics_compat: Literal["none", "triton"] = Field(
+        "none", description="Whose names /metrics has beside Octet's own, for dashboards made for that product."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="Form of a log line; auto is console on a terminal and json elsewhere."

@@ -20,6 +20,7 @@ from app.http.api import make_api
 from app.lifespan import Service
 from app.logs import Levels
 from app.metrics import Key, Loaded, Metrics
+from app.protocols.triton_metrics import TritonMetrics
 from app.settings import ModelSettings, Settings, names
 from benchmarks.accuracy import results as accuracy
 from engines.errors import EngineError
@@ -149,6 +150,11 @@ def process_metrics() -> Iterator[str]:
     return _series(family for family in _families() if not family.name.startswith("octet_"))
 
 
+def triton_metrics() -> Iterator[str]:
+    """What `metrics_compat` adds for Triton's dashboards."""
+    return table(("series", "meaning"), ((f"`{one.name}`", one.documentation) for one in TritonMetrics({}).collect()))
+
+
 def _families() -> list[Metric]:
     """All families of the page, with a sample in each: only samples tell their labels."""
     page = Metrics()
@@ -246,6 +252,7 @@ PARTS = {
     "process-metrics": process_metrics,
     "recipes": recipes,
     "service-settings": service_settings,
+    "triton-metrics": triton_metrics,
 }
 """Name between the markers -> its lines."""
 

@@ -38,15 +38,18 @@ def _of_servable(servable: Servable) -> dict[str, Any]:
         "last_inference": _epoch_milliseconds(tally.answered_at),
         "inference_count": tally.rows,
         "execution_count": sum(count for count, _ in by_rows.values()),
-        "inference_stats": _inference_stats(tally),
+        "inference_stats": inference_stats(tally),
         "response_stats": {},
         "batch_stats": [_of_batches(rows, count, seconds) for rows, (count, seconds) in by_rows.items()],
         "memory_usage": [],
     }
 
 
-def _inference_stats(tally: Tally) -> dict[str, Any]:
-    """A successful request waits in the queue for no time at least, so all of these but `fail` count it."""
+def inference_stats(tally: Tally) -> dict[str, dict[str, int]]:
+    """How many requests, and how long they took in all, by what was done with them.
+
+    A successful request waits in the queue for no time at least, so all of these but `fail` count it.
+    """
     success = tally.requests.get(_OK, 0)
     failed = sum(tally.requests.values()) - success
     seconds = tally.duration.total - tally.failed_seconds

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from tests import graphs
-from tests.service.conftest import put_refused, store_at
+from tests.service.conftest import Publish, Start, put_refused, store_at
 from tests.service.networks import slow
 from tests.service.process import Octet, alive, eventually
 from tests.service.wire import request
@@ -189,3 +189,15 @@ def test_the_page_speaks_the_form_that_is_asked_for(server: Octet) -> None:
     asked = server.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
     assert asked.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     assert asked.text.endswith("# EOF\n")
+
+
+def test_triton_s_names_stand_there_where_they_are_asked_for(server: Octet, publish: Publish, start: Start) -> None:
+    publish("m", "1.0.0", graphs.adding(1))
+    compatible = start("--metrics-compat", "triton")
+    assert len(compatible.rows("m", [[0, 0]] * 3)) == 3
+    (stats,) = compatible.get("/v2/models/m/stats").json()["model_stats"]
+    labels = {"model": "m", "version": "1.0.0"}
+    assert value(compatible, "nv_inference_count", **labels) == stats["inference_count"] == 3
+    took_us = value(compatible, "nv_inference_request_duration_us", **labels)
+    assert took_us * 1000 == pytest.approx(stats["inference_stats"]["success"]["ns"])
+    assert "nv_inference" not in server.get("/metrics").text
