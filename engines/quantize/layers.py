@@ -18,7 +18,7 @@ from engines.quantize.report import MOST_DB, Layer
 from engines.quantize.rows import Rows
 
 _ROWS = 8
-_SHARING_ROWS = 2  # on each of them the source is run once a tensor
+_RUNS = 64  # of the source, to tell where the error comes from: one for each row and tensor
 _TAPS = 32  # at a time: each holds a tensor of one row, of both graphs
 _ENOUGH_DB = 30.0  # an error of 3 %
 _OWN_DB = 6.0  # twice the error of what came in
@@ -65,7 +65,8 @@ def measure_layers(source: Source, variant: Path, rows: Rows) -> tuple[Layer, ..
     for start in range(0, len(found), _TAPS):
         sums |= _compare(graphs, found[start : start + _TAPS], rows_apart(inputs, source.signature))
     single = [tap for tap in found if sums[tap.tensor].single]
-    shares = error_shares(*graphs, single, islice(rows_apart(inputs, source.signature), _SHARING_ROWS))
+    some = islice(rows_apart(inputs, source.signature), max(1, _RUNS // max(1, len(single))))
+    shares = error_shares(*graphs, single, some)
     layers = [_layer(tap, sums, shares) for tap in found if sums[tap.tensor].values]
     return tuple(sorted(layers, key=lambda layer: layer.sqnr_db))
 

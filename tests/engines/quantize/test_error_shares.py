@@ -22,8 +22,7 @@ from tests.graphs import model, node, save, value
 
 Array = np.ndarray[Any, Any]
 RANDOM = np.random.default_rng(0)
-ROWS = 2  # so many are looked at
-X = RANDOM.normal(size=(ROWS, 64)).astype(np.float32)
+X = RANDOM.normal(size=(4, 64)).astype(np.float32)
 W = RANDOM.normal(0, 0.1, size=(64, 64)).astype(np.float32)
 ENDS = [value("x", shape=("N", 64))], [value("y", shape=("N", 64))]
 
