@@ -14,10 +14,10 @@ from engines.quantize.recipe import Made, Options, Progress, Source
 from engines.quantize.rows import Rows
 
 if TYPE_CHECKING:
-    from pytest import MonkeyPatch
+    import pytest
 
 
-def set_up_environment(folder: Path, monkeypatch: "MonkeyPatch") -> Path:
+def set_up_environment(folder: Path, monkeypatch: "pytest.MonkeyPatch") -> Path:
     """An environment `here`, whose Python is this one's, below `folder`; gives the folder of temporary files."""
     python = folder / "tools" / "here" / "bin" / "python"
     python.parent.mkdir(parents=True)
@@ -27,6 +27,7 @@ def set_up_environment(folder: Path, monkeypatch: "MonkeyPatch") -> Path:
     monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))  # for `Away`, which is a test's
     (folder / "scratch").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder / "scratch"))
+    monkeypatch.setenv("TMPDIR", str(folder / "scratch"))  # for other processes
     return folder / "scratch"
 
 
