@@ -202,10 +202,15 @@ def first_of(store: Store, record: VersionRecord) -> VariantRecord:
 
 
 def next_excluded(report: Report, excluded: Sequence[str]) -> str | None:
-    """The layer to leave as it is next; None where the drop is allowed, or enough was tried."""
+    """The layer to leave as it is next; None where the drop is allowed, or enough was tried.
+
+    Never the last one: with none quantized there is no variant.
+    """
     if report.quality.drop.high <= report.verdict.max_drop or len(excluded) >= _MOST_EXCLUDED:
         return None
-    return worst_layer(report.layers, excluded)
+    worst = worst_layer(report.layers, excluded)
+    is_last = worst is None or worst_layer(report.layers, (*excluded, worst)) is None
+    return None if is_last else worst
 
 
 def _chosen(wish: Wish) -> tuple[Recipe, ...]:
