@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from app.control.jobs import Jobs
+from app.control.rungs import has_gpu
 from app.control.watch import Watch
 from app.errors import QueueFull
 from app.logs import Levels
@@ -28,6 +29,13 @@ from engines.errors import LoadError
 from engines.onnxruntime_engine import load as open_onnxruntime
 from engines.signature import Signature
 from model_store.store import Store
+
+
+def open_onnxruntime_cuda(path: Path, signature: Signature, *, instances: int, threads: int) -> Engine:
+    """What runs ONNX files on a GPU beside TensorRT: imported where there is one. Raises LoadError."""
+    from engines.onnxruntime_cuda_engine import load
+
+    return load(path, signature, instances=instances, threads=threads)
 
 
 def open_openvino(path: Path, signature: Signature, *, instances: int, threads: int) -> Engine:
@@ -57,10 +65,11 @@ def _not_installed(library: str, extra: str) -> LoadError:
 
 OPEN_ENGINES: dict[str, OpenEngine] = {
     "onnxruntime": open_onnxruntime,
+    "onnxruntime-cuda": open_onnxruntime_cuda,
     "openvino": open_openvino,
     "litert": open_litert,
 }
-"""Engine name in a variant's manifest -> how such a variant is opened."""
+"""Engine -> how a variant is opened in it. TensorRT, which needs plans, is `control.bring_up`'s affair."""
 
 _MOST_HELD_BODIES = 4
 _LEAST_HELD_BYTES = 64 << 20
@@ -88,7 +97,7 @@ class Service:
         """Whether somebody wants to read of single requests. All that the hot path asks about it."""
         self.observe()
         self.regions = Regions(enabled=settings.shared_memory, limit_bytes=self.max_body_bytes)
-        self.watch = Watch(store, settings, OPEN_ENGINES, self.table, self.metrics, self.log)
+        self.watch = Watch(store, settings, OPEN_ENGINES, self.table, self.metrics, self.log, has_gpu=has_gpu())
         self.jobs = Jobs(store, settings, self.metrics, self.log)
         self.draining = False
         """Once true, what is in flight is finished and nothing new is taken up."""

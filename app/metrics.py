@@ -203,6 +203,8 @@ class Metrics(Collector):
         self.load_failures: Counter[tuple[str, str]] = Counter()
         self.variants_refused: Counter[tuple[str, str, str, str]] = Counter()
         """By model, version, variant and reason."""
+        self.engine_fallbacks: Counter[tuple[str, str, str, str, str, str]] = Counter()
+        """By model, version, variant, engine, the engine after it, and reason."""
         self.store_failures = 0
         self.jobs: Mapping[str, int] = {}
         """By state."""
@@ -291,6 +293,13 @@ class Metrics(Collector):
         )
         for names, count in self.variants_refused.items():
             refused.add_metric(names, count)
+        fallbacks = CounterMetricFamily(
+            "octet_engine_fallback",
+            "Variants that the engine which should run them does not, the next one does.",
+            labels=[*labels, "from", "to", "reason"],
+        )
+        for fall, count in self.engine_fallbacks.items():
+            fallbacks.add_metric(fall, count)
         store = CounterMetricFamily("octet_store_failures", "Looks at the store that failed.", self.store_failures)
         jobs = GaugeMetricFamily("octet_jobs", "Jobs that are remembered, by their state.", labels=["state"])
         for state, count in self.jobs.items():
@@ -298,7 +307,7 @@ class Metrics(Collector):
         ready = GaugeMetricFamily(
             "octet_ready", "Whether every model to be served can answer: 1, or 0.", int(self.is_ready())
         )
-        yield from (ready, info, seconds, instances, threads, queue_limit, failures, refused, store, jobs)
+        yield from (ready, info, seconds, instances, threads, queue_limit, failures, refused, fallbacks, store, jobs)
 
 
 def _onnxruntime_version() -> str:

@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from zipfile import BadZipFile
 
+from app.control.rungs import ON_GPU, WORKERS_ON_GPU, PlanMissing, Rung
 from app.errors import AnswersDiffer
 from app.metrics import Key, Metrics
-from app.serving.golden import Reference
+from app.serving.golden import Reference, made_up_reference
 from app.serving.loading import Loaded, load
 from app.serving.servable import Identity, QueueLimits, Servable
 from app.settings import ModelSettings
 from engines.engine import OpenEngine
-from engines.errors import LoadError
+from engines.errors import InputRefused, LoadError, RunError
 from engines.machine import fingerprint, usable_cores
 from engines.quantize.golden import read_golden
 from engines.quantize.report import from_json
@@ -42,14 +44,18 @@ class TuningMemory:
 async def bring_up(
     store: Store,
     record: VersionRecord,
-    variant: VariantRecord,
+    rung: Rung,
     settings: ModelSettings,
     open_engines: Mapping[str, OpenEngine],
     metrics: Metrics,
 ) -> Servable:
-    """Verify, load, warm up and check a variant. Raises StoreError, EngineError or AnswersDiffer if it cannot serve."""
-    loaded = await asyncio.to_thread(_load, store, record, variant, settings, open_engines)
-    identity = Identity(record.name, record.version, variant.name, loaded.engine.name, variant.digest)
+    """Verify, load, warm up and check a variant in an engine.
+
+    Raises StoreError, EngineError or AnswersDiffer if it cannot serve, PlanMissing where it could once that is built.
+    """
+    variant = rung.variant
+    loaded = await asyncio.to_thread(_load, store, record, rung, settings, open_engines)
+    identity = Identity(record.name, record.version, variant.name, loaded.engine.name, variant.digest, rung.engine)
     return Servable(
         identity,
         loaded.engine,
@@ -67,22 +73,51 @@ async def bring_up(
 def _load(
     store: Store,
     record: VersionRecord,
-    variant: VariantRecord,
+    rung: Rung,
     settings: ModelSettings,
     open_engines: Mapping[str, OpenEngine],
 ) -> Loaded:
+    variant = rung.variant
     if variant.engine not in open_engines:
         raise LoadError(f"there is no engine '{variant.engine}' here, only {', '.join(open_engines)}")
     signature = Signature.from_json(record.signature)
+    path = store.materialise(record, variant.name)
+    reference = _reference(store, record, variant, signature)
+    open_engine = open_engines.get(rung.engine) or _opens_plan(store, path, variant.name, settings)
+    if rung.engine in ON_GPU and reference is None:
+        reference = _reference_here(path, signature, open_engines[variant.engine])
     return load(
-        store.materialise(record, variant.name),
+        path,
         signature,
-        open_engines[variant.engine],
+        open_engine,
         settings,
-        usable_cores(),
-        TuningMemory(store, variant.engine, variant.digest),
-        _reference(store, record, variant, signature),
+        WORKERS_ON_GPU if rung.engine in ON_GPU else usable_cores(),
+        TuningMemory(store, rung.engine, variant.digest),
+        reference,
     )
+
+
+def _opens_plan(store: Store, path: Path, variant: str, settings: ModelSettings) -> OpenEngine:
+    """TensorRT, imported by the first variant that needs it. Raises LoadError."""
+    from app.control.plans import has_plan, how_to_open
+    from engines.tensorrt.opener import opener
+
+    if not has_plan(store, path, variant, settings):
+        raise PlanMissing(
+            "its plan is not built yet; it takes over as soon as it is (octet engine build does so before)"
+        )
+    return opener(**how_to_open(store, variant, settings))
+
+
+def _reference_here(path: Path, signature: Signature, open_processor: OpenEngine) -> Reference | None:
+    """For a GPU, where nothing was kept: what the processor answers. None where it refuses made-up rows."""
+    engine = open_processor(path, signature, instances=1, threads=usable_cores())
+    try:
+        return made_up_reference(engine)
+    except (InputRefused, RunError):
+        return None
+    finally:
+        engine.close()
 
 
 def _unchecked(variant: VariantRecord) -> tuple[str, ...]:

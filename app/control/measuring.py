@@ -8,12 +8,15 @@ from typing import NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
+from app.control.rungs import ON_GPU, TENSORRT, WORKERS_ON_GPU, Rung
 from app.control.speeds import SpeedMemory
 from app.serving.lifecycle import VersionKey
+from app.settings import ModelSettings, Settings
 from engines.errors import QuantizeError
+from engines.machine import usable_cores
 from engines.quantize.report import Speedup
 from engines.quantize.speed_apart import Artifact, Question, read_answer
-from model_store.records import VariantRecord, VersionRecord
+from model_store.records import VersionRecord
 from model_store.store import Store
 
 # It takes ten where nobody else wants the cores; it gets what others leave.
@@ -25,7 +28,14 @@ class Unmeasured(NamedTuple):
 
     key: VersionKey
     record: VersionRecord
-    variant: VariantRecord
+    rung: Rung
+    source_engine: str
+    """That runs the published variant here, which it is measured beside."""
+
+    @property
+    def engines(self) -> dict[str, str]:
+        """Of the two, by variant."""
+        return {self.record.variants[0].name: self.source_engine, self.rung.variant.name: self.rung.engine}
 
 
 class Measuring:
@@ -34,6 +44,7 @@ class Measuring:
     def __init__(
         self,
         store: Store,
+        settings: Settings,
         memory: SpeedMemory,
         log: FilteringBoundLogger,
         measured: Callable[[], None],
@@ -41,6 +52,7 @@ class Measuring:
     ) -> None:
         """`measured` is called after each; before it `failed`, with the reason, for one that cannot be measured."""
         self._store = store
+        self._settings = settings
         self._memory = memory
         self._log = log
         self._measured = measured
@@ -59,10 +71,11 @@ class Measuring:
             await asyncio.wait({self._task})
 
     async def _measure(self, one: Unmeasured) -> None:
-        log = self._log.bind(model=one.record.name, version=one.record.version, variant=one.variant.name)
+        record, variant = one.record, one.rung.variant
+        log = self._log.bind(model=record.name, version=record.version, variant=variant.name, engine=one.rung.engine)
         try:
-            speedup = await measure_here(self._store, one.record, one.variant)
-            await asyncio.to_thread(self._memory.remember, one.record, one.variant, speedup)
+            speedup = await measure_here(self._store, one, self._settings.for_model(record.name))
+            await asyncio.to_thread(self._memory.remember, record, variant, speedup, one.engines)
         except Exception as error:  # noqa: BLE001  what serves meanwhile goes on serving
             self._failed(one, f"its speed cannot be measured here: {error}")
         else:
@@ -71,12 +84,12 @@ class Measuring:
         self._measured()
 
 
-async def measure_here(store: Store, record: VersionRecord, variant: VariantRecord) -> Speedup:
+async def measure_here(store: Store, one: Unmeasured, settings: ModelSettings) -> Speedup:
     """How much faster than its source the variant is on this host. Cancelled, it ends the process that measures.
 
     Raises QuantizeError and StoreError.
     """
-    question = await asyncio.to_thread(_question, store, record, variant)
+    question = await asyncio.to_thread(_question, store, one, settings)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "engines.quantize.speed_apart"),
         stdin=asyncio.subprocess.PIPE,
@@ -98,11 +111,22 @@ async def measure_here(store: Store, record: VersionRecord, variant: VariantReco
     return read_answer(answer)
 
 
-def _question(store: Store, record: VersionRecord, variant: VariantRecord) -> Question:
-    source = record.variants[0]
+def _question(store: Store, one: Unmeasured, settings: ModelSettings) -> Question:
+    source = Rung(one.record.variants[0], one.source_engine)
     return Question(
-        record.signature,
-        store.golden(record, variant.name),
-        Artifact(source.engine, store.materialise(record, source.name)),
-        Artifact(variant.engine, store.materialise(record, variant.name)),
+        one.record.signature,
+        store.golden(one.record, one.rung.variant.name),
+        _artifact(store, one.record, source, settings),
+        _artifact(store, one.record, one.rung, settings),
+        WORKERS_ON_GPU if source.engine in ON_GPU else usable_cores(),
     )
+
+
+def _artifact(store: Store, record: VersionRecord, rung: Rung, settings: ModelSettings) -> Artifact:
+    name = rung.variant.name
+    plan = None
+    if rung.engine == TENSORRT:
+        from app.control.plans import how_to_open
+
+        plan = how_to_open(store, name, settings)
+    return Artifact(rung.engine, store.materialise(record, name), plan)

@@ -2,15 +2,16 @@
 
 from collections.abc import Collection, Iterator, Mapping
 
-from app.control.choice import Choice, is_of
+from app.control.choice import Choice, is_on
 from app.control.pins import DropPin, LoadPin, PinKey, next_pin_action
+from app.control.rungs import Rung
 from app.control.steps import Steps
 from app.errors import Unsupported
 from app.serving.lifecycle import VersionKey
 from app.serving.servable import Servable
 from app.serving.table import folded
 from app.settings import Settings
-from model_store.records import VariantRecord, VersionRecord
+from model_store.records import VersionRecord
 
 
 class Pinning:
@@ -67,14 +68,14 @@ class Pinning:
     async def _load(self, pin: PinKey, record: VersionRecord) -> None:
         """One that its version or its verdict does not allow any more is dropped by the next step."""
         variant = next(variant for variant in record.variants if variant.name == pin.variant)
-        servable = await self._steps.try_out(pin.version, record, variant)
+        servable = await self._steps.try_out(pin.version, record, self._choice.rung(pin.version, variant))
         if servable is not None:
             self._pinned[pin] = servable
 
-    def take(self, key: VersionKey, variant: VariantRecord) -> Servable | None:
-        """The variant, if it is loaded here: the caller owns it now."""
-        pin = PinKey(key, variant.name)
-        return self._pinned.pop(pin) if pin in self._pinned and is_of(self._pinned[pin], variant) else None
+    def take(self, key: VersionKey, rung: Rung) -> Servable | None:
+        """The variant, if it is loaded here in that engine: the caller owns it now."""
+        pin = PinKey(key, rung.variant.name)
+        return self._pinned.pop(pin) if pin in self._pinned and is_on(self._pinned[pin], rung) else None
 
     def loaded(self, key: VersionKey) -> dict[str, Servable]:
         """Those of one version that are loaded here, by name."""

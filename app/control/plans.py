@@ -1,10 +1,14 @@
 """TensorRT and a store: which variants it takes, what is built of them for a deployment, and which plans are needed."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 from app.settings import ModelSettings
 from engines.errors import LoadError
 from engines.signature import Signature
+from engines.tensorrt import engine
 from engines.tensorrt.build import Bounds, BuildSettings
 from engines.tensorrt.build_apart import Checked, check, obtain, target_there
 from engines.tensorrt.digest import digest_of
@@ -59,6 +63,16 @@ def build(
         Plans(store.plans),
         progress,
     )
+
+
+def how_to_open(store: Store, variant: str, settings: ModelSettings) -> dict[str, Any]:
+    """What `engines.tensorrt.opener` needs to open a variant as this server does."""
+    return {"folder": str(store.plans), "settings": asdict(build_settings(variant, settings))}
+
+
+def has_plan(store: Store, path: Path, variant: str, settings: ModelSettings) -> bool:
+    """Whether the plan of a variant is there; its file lies at `path`. Raises LoadError where nothing could run it."""
+    return engine.has_plan(path, Plans(store.plans), build_settings(variant, settings))
 
 
 def named_plans(store: Store) -> list[tuple[str, Plan]]:

@@ -8,6 +8,7 @@ from structlog.typing import FilteringBoundLogger
 
 from app.control.bring_up import bring_up
 from app.control.choice import Choice
+from app.control.rungs import NO_PLAN, PlanMissing, Rung
 from app.errors import AnswersDiffer
 from app.metrics import Loaded, Metrics
 from app.serving.lifecycle import VersionKey
@@ -15,7 +16,8 @@ from app.serving.servable import Servable
 from app.serving.table import folded
 from app.settings import Settings
 from engines.engine import OpenEngine
-from model_store.records import VariantRecord, VersionRecord
+from engines.errors import EngineError
+from model_store.records import VersionRecord
 from model_store.store import Store
 
 # A closing service was drained before; what runs still is out of time.
@@ -67,11 +69,11 @@ class Steps:
             self.is_busy = False
             self._changed()
 
-    async def bring_up(self, record: VersionRecord, variant: VariantRecord) -> Servable:
+    async def bring_up(self, record: VersionRecord, rung: Rung) -> Servable:
         """Load, check and warm up; the caller owns what it gets until it is retired. Raises as `bring_up.bring_up`."""
         started = perf_counter()
         settings = self._settings.for_model(record.name)
-        servable = await bring_up(self._store, record, variant, settings, self._open_engines, self._metrics)
+        servable = await bring_up(self._store, record, rung, settings, self._open_engines, self._metrics)
         self._living.append(servable)
         seconds = perf_counter() - started
         engine = servable.identity.engine
@@ -82,20 +84,22 @@ class Steps:
             "version is available",
             model=record.name,
             version=record.version,
-            variant=variant.name,
+            variant=rung.variant.name,
             engine=engine,
             seconds=round(seconds, 3),
             notes="; ".join(servable.notes),
         )
         return servable
 
-    async def try_out(self, key: VersionKey, record: VersionRecord, variant: VariantRecord) -> Servable | None:
-        """`bring_up`, where another variant can answer: one that cannot serve is refused, and told as such."""
+    async def try_out(self, key: VersionKey, record: VersionRecord, rung: Rung) -> Servable | None:
+        """`bring_up`, where another rung can answer: what cannot serve is told, and stands there no more."""
         try:
-            return await self.bring_up(record, variant)
+            return await self.bring_up(record, rung)
+        except (EngineError, AnswersDiffer) as error:
+            self._choice.fail(key, rung, _reason(error), str(error))
         except Exception as error:  # noqa: BLE001  whatever ails a variant, the others go on serving
-            self._choice.refuse(key, variant, "parity" if isinstance(error, AnswersDiffer) else "load", str(error))
-            return None
+            self._choice.refuse(key, rung.variant, "load", str(error))
+        return None
 
     async def retire(self, servable: Servable, drain_seconds: float | None = None) -> None:
         """Let it finish what it has, for `drain_seconds` or as long as is set, and free it."""
@@ -119,3 +123,9 @@ class Steps:
             await asyncio.wait(self._tasks, timeout=_CLOSING_SECONDS)
         await asyncio.gather(*(self.retire(servable, _CLOSING_SECONDS) for servable in list(self._living)))
         return not self._tasks
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, PlanMissing):
+        return NO_PLAN
+    return "parity" if isinstance(error, AnswersDiffer) else "load"

@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 
 from structlog.typing import FilteringBoundLogger
 
+from app.control.building import Building
 from app.control.choice import Choice, Speeds
 from app.control.desired import Desired, desired, wanted
 from app.control.measuring import Measuring, Unmeasured
 from app.control.pinning import Pinning
+from app.control.rungs import TENSORRT, Engines, Rung
 from app.control.snapshot import KnownVariants, labels_answering, snapshot
 from app.control.speeds import SpeedMemory
 from app.control.steps import Steps
@@ -39,6 +41,8 @@ class Watch:
         table: Table,
         metrics: Metrics,
         log: FilteringBoundLogger,
+        *,
+        has_gpu: bool = False,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -46,7 +50,8 @@ class Watch:
         self._metrics = metrics
         self._log = log
         self._speed_memory = SpeedMemory(store)
-        self._choice = Choice(settings, metrics, log)
+        self._engines = Engines(metrics, log, has_gpu=has_gpu)
+        self._choice = Choice(settings, metrics, log, self._engines)
         self._desired = Desired()
         self._revision: int | None = None
         self._states: dict[VersionKey, State] = {}
@@ -59,7 +64,8 @@ class Watch:
         self._wake = asyncio.Event()
         self._steps = Steps(store, settings, open_engines, metrics, log, self._choice, self._wake.set)
         self._pinning = Pinning(settings, self._choice, self._steps)
-        self._measuring = Measuring(store, self._speed_memory, log, self._wake.set, self._not_measured)
+        self._measuring = Measuring(store, settings, self._speed_memory, log, self._wake.set, self._not_measured)
+        self._building = Building(store, settings, log, self._planned)
         self._looks_asked = 0
         self._looks_done = 0
         self._acted = asyncio.Condition()
@@ -129,7 +135,8 @@ class Watch:
     async def close(self) -> bool:
         """Drain and free every servable; call after `run` ended. False when a load goes on in its thread."""
         await self._measuring.close()
-        return await self._steps.close()
+        is_built = self._building.close()
+        return await self._steps.close() and is_built
 
     async def _sleep(self) -> None:
         try:
@@ -173,17 +180,18 @@ class Watch:
             found = self._desired
             if revision != self._revision:
                 found = await asyncio.to_thread(desired, self._store, self._settings)
-            speeds = await asyncio.to_thread(self._read_speeds, found)
+            engines = {key: self._engines.now(key, record) for key, record in found.versions.items()}
+            speeds = await asyncio.to_thread(self._read_speeds, found, engines)
             self._desired, self._revision = found, revision
             self._choice.look(found, speeds)
         except Exception as error:  # noqa: BLE001  whatever ails the store, what is loaded goes on serving
             self._metrics.store_failures += 1
             self._log.warning("the store cannot be read; what is loaded goes on serving", error=str(error))
 
-    def _read_speeds(self, desired: Desired) -> Speeds:
+    def _read_speeds(self, desired: Desired, engines: Mapping[VersionKey, Mapping[str, str]]) -> Speeds:
         """They change without a new revision: what was measured is no part of the store's truth."""
         several = {key: record for key, record in desired.versions.items() if len(record.variants) > 1}
-        return {key: self._speed_memory.recall(record) for key, record in several.items()}
+        return {key: self._speed_memory.recall(record, engines[key]) for key, record in several.items()}
 
     def _act(self) -> None:
         """Start what can be started now, and show where things stand."""
@@ -206,7 +214,9 @@ class Watch:
         self._pinning.act(self._desired.versions, self._answering(), is_busy=is_loading)
         self._show()
         if self._all_tried():
-            self._measuring.start(self._choice.unmeasured(self._servables))
+            self._building.start(self._choice.without_plan())
+            if not self._building.is_busy:
+                self._measuring.start(self._choice.unmeasured(self._servables))
 
     def _next(self, to_serve: list[VersionKey]) -> Load | Replace | Unload | None:
         outdated = self._choice.outdated(self._servables)
@@ -236,10 +246,10 @@ class Watch:
 
     async def _load(self, key: VersionKey, record: VersionRecord) -> None:
         """The version's best variant that works; the failure of the last one is the version's."""
-        *better, last = self._choice.rungs(key) or record.variants[:1]
+        *better, last = self._choice.rungs(key) or (self._choice.rung(key, record.variants[0]),)
         servable = None
-        for variant in better:
-            if (servable := await self._steps.try_out(key, record, variant)) is not None:
+        for rung in better:
+            if (servable := await self._steps.try_out(key, record, rung)) is not None:
                 break
         try:
             self._servables[key] = servable or await self._steps.bring_up(record, last)
@@ -252,16 +262,19 @@ class Watch:
         self._show()
         self._wake.set()
 
-    async def _replace(self, key: VersionKey, record: VersionRecord, best: VariantRecord) -> None:
-        """Put the version's best variant in the place of the one that answers, which finishes what it has."""
+    async def _replace(self, key: VersionKey, record: VersionRecord, best: Rung) -> None:
+        """Put the version's best rung in the place of the one that answers, which finishes what it has."""
         better = self._pinning.take(key, best) or await self._steps.try_out(key, record, best)
         superseded = better
         if better is not None and self._states.get(key) is State.AVAILABLE:
             superseded = self._servables[key]
             self._servables[key] = better
-            before = superseded.identity.variant
-            log = self._log.bind(model=record.name, version=record.version)
-            log.info("another variant answers", variant=best.name, before=before)
+            before = superseded.identity
+            log = self._log.bind(model=record.name, version=record.version, variant=best.variant.name)
+            if before.variant != best.variant.name:
+                log.info("another variant answers", before=before.variant)
+            else:
+                log.info("another engine answers", engine=best.engine, before=before.rung)
         self._show()
         if superseded is not None:
             self._steps.start(self._steps.retire(superseded))
@@ -273,4 +286,11 @@ class Watch:
         self._wake.set()
 
     def _not_measured(self, one: Unmeasured, words: str) -> None:
-        self._choice.refuse(one.key, one.variant, "speed", words)
+        self._choice.fail(one.key, one.rung, "speed", words)
+
+    def _planned(self, key: VersionKey, variant: VariantRecord, failure: str | None) -> None:
+        if failure is None:
+            self._engines.planned(key, variant)
+        else:
+            self._choice.fail(key, Rung(variant, TENSORRT), "build", failure)
+        self._wake.set()

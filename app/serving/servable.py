@@ -36,6 +36,8 @@ class Identity:
     engine: str
     digest: str = ""
     """Of the artifact: another one may come under the variant's name."""
+    rung: str = ""
+    """The engine as it was asked for, without its version."""
 
     def head(self) -> bytes:
         """The header lines that tell a client what answered."""

@@ -15,7 +15,6 @@ from pydantic import TypeAdapter
 
 from engines.background import give_way
 from engines.engine import OpenEngine
-from engines.machine import usable_cores
 from engines.quantize.golden import Golden, read_golden
 from engines.quantize.report import Speedup
 from engines.quantize.rows import Batch, Rows
@@ -33,6 +32,8 @@ class Artifact:
     engine: str
     """`onnxruntime` is `engines.onnxruntime_engine`."""
     path: Path
+    plan: dict[str, Any] | None = None
+    """Of TensorRT, what `engines.tensorrt.opener` takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Question:
     """Of the variant: the rows to run."""
     source: Artifact
     variant: Artifact
+    cores: int
+    """How many workers share the load."""
 
     def to_json(self) -> bytes:
         """For the standard input of the process."""
@@ -81,15 +84,22 @@ def measured(question: Question) -> Speedup:
     """
     signature = Signature.from_json(question.signature)
     rows = _GoldenRows(read_golden(question.golden, signature))
-    source, variant = (_side(artifact, signature, rows) for artifact in (question.source, question.variant))
-    speed = compare_speed(source.contender, variant.contender, rows, usable_cores(), _BUDGET_SECONDS, perf_counter)
+    source, variant = (_side(one, signature, rows, question.cores) for one in (question.source, question.variant))
+    speed = compare_speed(source.contender, variant.contender, rows, question.cores, _BUDGET_SECONDS, perf_counter)
     return Speedup(speed.throughput_ratio, speed.batch_1_ratio, variant.mates.batched)
 
 
-def _side(artifact: Artifact, signature: Signature, rows: Rows) -> Side:
-    load: OpenEngine = import_module(f"engines.{artifact.engine}_engine").load
-    with opened(artifact.path, signature, load, rows, usable_cores()) as side:
+def _side(artifact: Artifact, signature: Signature, rows: Rows, cores: int) -> Side:
+    with opened(artifact.path, signature, _how_opened(artifact), rows, cores) as side:
         return side
+
+
+def _how_opened(artifact: Artifact) -> OpenEngine:
+    if artifact.plan is not None:
+        opens: OpenEngine = import_module("engines.tensorrt.opener").opener(**artifact.plan)
+    else:
+        opens = import_module(f"engines.{artifact.engine.replace('-', '_')}_engine").load
+    return opens
 
 
 def main() -> None:

@@ -14,8 +14,9 @@ from engines.tensorrt.build import BuildSettings, Progress
 from engines.tensorrt.build_apart import obtain
 from engines.tensorrt.context import Context, Form
 from engines.tensorrt.device import Cuda, CudaError, DeviceMemoryFull
+from engines.tensorrt.digest import onnx_digest
 from engines.tensorrt.module import Module, listen, load_module, taken_words
-from engines.tensorrt.plans import Plans, Target
+from engines.tensorrt.plans import Made, Plans, Target
 from engines.tensorrt.ports import Ports, read_ports, refuse_dtypes
 from engines.tensorrt.warm_up import warm_up
 
@@ -39,15 +40,28 @@ def load(
     """
     refuse_dtypes(signature)
     try:
-        cuda = Cuda()
-        device = cuda.device()  # before TensorRT is touched: without a device its objects end the process
-        module = load_module(has_device=True)
-        target = Target(module.name, module.version, device.name, device.sm, device.driver)
+        cuda, module, target = _here()
         bounds = index_bounds(parse_onnx(path))
         plan = obtain(path, signature, settings, target, plans, progress).path.read_bytes()
         return TensorRtEngine(signature, plan, cuda, module, bounds, instances=instances, graphs=graphs)
     except (CudaError, ModelFileError) as error:
         raise LoadError(str(error)) from None
+
+
+def has_plan(path: Path, plans: Plans, settings: BuildSettings) -> bool:
+    """Whether `load` would find the plan and need not build it. Raises LoadError: no device, no TensorRT."""
+    try:
+        _, _, target = _here()
+    except CudaError as error:
+        raise LoadError(str(error)) from None
+    return plans.find(Made(onnx_digest(path), settings, target)) is not None
+
+
+def _here() -> tuple[Cuda, Module, Target]:
+    cuda = Cuda()
+    device = cuda.device()  # before TensorRT is touched: without a device its objects end the process
+    module = load_module(has_device=True)
+    return cuda, module, Target(module.name, module.version, device.name, device.sm, device.driver)
 
 
 class TensorRtEngine:

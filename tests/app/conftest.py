@@ -45,7 +45,7 @@ async def make_servable(doubling: Path) -> AsyncIterator[MakeServable]:
     ) -> Servable:
         engine = load(doubling, DOUBLING, instances=instances, threads=1)
         servable = Servable(
-            Identity(model, version, "fp32", engine.name, digest),
+            Identity(model, version, "fp32", engine.name, digest, "onnxruntime"),
             engine,
             [engine.runner() for _ in range(instances)],
             limits,

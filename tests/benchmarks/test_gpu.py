@@ -53,7 +53,7 @@ def test_on_a_gpu_every_precision_is_checked_timed_and_served(tmp_path: Path) ->
     ],
 )
 def test_what_is_wrong_fails_it(fault: str, words: str, tmp_path: Path) -> None:
-    code, printed, record = run(tmp_path, PYTHONPATH=str(FAKES), OCTET_FAKE_FAULTS=fault)
+    code, printed, record = run(tmp_path, PYTHONPATH=str(FAKES), FAKE_GPU_FAULTS=fault)
     assert code == 1
     assert re.search(words, printed)
     assert printed.endswith("RESULT FAIL\n")

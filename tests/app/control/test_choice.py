@@ -8,6 +8,7 @@ import structlog
 
 from app.control.choice import Choice
 from app.control.desired import Desired
+from app.control.rungs import Engines
 from app.metrics import Metrics
 from app.serving.lifecycle import VersionKey
 from app.settings import Settings
@@ -33,11 +34,12 @@ def metrics() -> Metrics:
 
 
 def choosing(metrics: Metrics, variant: str = "auto") -> Choice:
-    return Choice(Settings(variant=variant), metrics, structlog.get_logger())
+    log = structlog.get_logger()
+    return Choice(Settings(variant=variant), metrics, log, Engines(metrics, log, has_gpu=False))
 
 
 def names(choice: Choice) -> list[str]:
-    return [variant.name for variant in choice.rungs(KEY)]
+    return [rung.variant.name for rung in choice.rungs(KEY)]
 
 
 def test_a_refused_variant_has_no_rung_until_it_is_forgotten(metrics: Metrics) -> None:
@@ -99,7 +101,7 @@ async def test_a_version_is_outdated_while_another_variant_than_the_best_answers
     choice, servables = choosing(metrics), {KEY: make_servable(digest="d0")}
     choice.look(holding(FP32, INT8), {})
     assert choice.outdated(servables) == set()
-    assert [one.variant.name for one in choice.unmeasured(servables)] == ["int8"]
+    assert [one.rung.variant.name for one in choice.unmeasured(servables)] == ["int8"]
     choice.look(holding(FP32, INT8), FASTER)
     assert choice.outdated(servables) == {KEY}
     assert not list(choice.unmeasured(servables))

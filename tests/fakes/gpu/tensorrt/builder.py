@@ -8,6 +8,7 @@ from cuda.bindings import runtime as cuda
 from onnx import ModelProto
 
 from tensorrt.enums import ILogger
+from tensorrt.faults import faults
 from tensorrt.plan import TYPES, Plan, Shape
 
 
@@ -137,5 +138,8 @@ class Builder:
     def create_optimization_profile(self) -> IOptimizationProfile:
         return IOptimizationProfile()
 
-    def build_serialized_network(self, network: INetworkDefinition, config: IBuilderConfig) -> bytes:
+    def build_serialized_network(self, network: INetworkDefinition, config: IBuilderConfig) -> bytes | None:
+        if "build" in faults:
+            self.logger.log(ILogger.ERROR, "Error Code 10: no tactics for the fake within workspace limit")
+            return None
         return Plan(network.model, config.profile).write()

@@ -1,10 +1,11 @@
-"""What goes wrong. A process is told by OCTET_FAKE_FAULTS, with commas between."""
+"""What goes wrong. A process is told by FAKE_GPU_FAULTS, with commas between."""
 
 import os
 
-faults: set[str] = set(filter(None, os.environ.get("OCTET_FAKE_FAULTS", "").split(",")))
+faults: set[str] = set(filter(None, os.environ.get("FAKE_GPU_FAULTS", "").split(",")))
 """Any of:
 
+    build       no plan can be built
     plan        no plan can be loaded
     context     no execution context can be made
     capture     nothing can be captured

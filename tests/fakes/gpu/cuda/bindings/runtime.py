@@ -8,6 +8,7 @@ captures may neither allocate nor wait. What it cannot show is speed, and what r
 """
 
 import ctypes
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -66,7 +67,8 @@ class Device:
     answer: cudaError_t = OK
     """What cudaGetDeviceCount says."""
     count: int = 1
-    memory_bytes: int = 1 << 30
+    memory_bytes: int = int(os.environ.get("FAKE_GPU_BYTES", "1073741824"))
+    """A process is told by FAKE_GPU_BYTES."""
     calls: list[str] = field(default_factory=list)
     """What was asked for and what streams did, in order: `malloc 64`, `in 64`, `kernel 4`, `capture`, `launch` ..."""
     memory: dict[int, Any] = field(default_factory=dict)
