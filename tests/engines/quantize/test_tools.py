@@ -134,9 +134,10 @@ tools.make(Away("hangs"), source, None, folder, Options(), lambda what, done: pr
 """
 
 
-def test_the_child_ends_with_its_parent(digits: Source, folder: Path) -> None:
+def test_the_child_ends_with_its_parent(digits: Source, folder: Path, scratch: Path) -> None:
     words = [sys.executable, "-c", _PARENT, str(digits.path), str(folder)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as parent:
+    environment = os.environ | {"TMPDIR": str(scratch)}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as parent:
         assert parent.stdout is not None
         child = os.pidfd_open(int(parent.stdout.readline().removeprefix("process ")))
         try:

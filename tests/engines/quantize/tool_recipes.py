@@ -27,7 +27,6 @@ def set_up_environment(folder: Path, monkeypatch: "pytest.MonkeyPatch") -> Path:
     monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))  # for `Away`, which is a test's
     (folder / "scratch").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder / "scratch"))
-    monkeypatch.setenv("TMPDIR", str(folder / "scratch"))  # for other processes
     return folder / "scratch"
 
 
