@@ -26,6 +26,7 @@ from app.serving.table import Table
 from app.settings import Settings
 from engines.engine import Engine, OpenEngine
 from engines.errors import LoadError
+from engines.gpu_meter import GpuMeter
 from engines.onnxruntime_engine import load as open_onnxruntime
 from engines.signature import Signature
 from model_store.store import Store
@@ -90,6 +91,8 @@ class Service:
         self.metrics.is_ready = lambda: self.ready
         if settings.metrics_compat == "triton":
             self.metrics.registry.register(TritonMetrics(self.metrics.tallies))
+        self._gpu_meter = GpuMeter()
+        self.metrics.read_gpus = self._gpu_meter.read
         self.log = structlog.get_logger("octet")
         self.levels = levels
         self.traces = Traces()
@@ -154,9 +157,10 @@ class Service:
                     await self._quiet.wait()
 
     def close(self) -> None:
-        """Decode nothing more, let go of the clients' memory."""
+        """Decode nothing more, let go of the clients' memory and of the GPUs' driver."""
         self._decoder.shutdown(wait=False, cancel_futures=True)
         self.regions.close()
+        self._gpu_meter.close()
 
     def decode_apart(self, codec: Codec, body: bytes, json_bytes: int | None) -> "asyncio.Future[Decoded]":
         """Decode a large body outside the event loop. One at a time: it may take fifty times the body's memory."""

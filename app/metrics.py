@@ -6,7 +6,7 @@ a collector turns them into Prometheus families when `/metrics` is read. All wri
 
 import platform
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
@@ -21,6 +21,8 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
+
+from engines.gpu_meter import GpuUse
 
 Array = np.ndarray[Any, Any]
 
@@ -210,6 +212,8 @@ class Metrics(Collector):
         """By state."""
         self.is_ready: Callable[[], bool] = lambda: False
         """Asked at each scrape."""
+        self.read_gpus: Callable[[], Sequence[GpuUse]] = tuple
+        """Asked at each scrape; where it gives nothing, no series tells of GPUs."""
         self.registry = CollectorRegistry()
         self.registry.register(self)
         for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
@@ -223,6 +227,7 @@ class Metrics(Collector):
         """Called by the registry at each scrape."""
         yield from self._requests()
         yield from self._models()
+        yield from self._gpus()
         yield InfoMetricFamily(
             "octet_build",
             "Versions of what is running.",
@@ -308,6 +313,21 @@ class Metrics(Collector):
             "octet_ready", "Whether every model to be served can answer: 1, or 0.", int(self.is_ready())
         )
         yield from (ready, info, seconds, instances, threads, queue_limit, failures, refused, fallbacks, store, jobs)
+
+    def _gpus(self) -> Iterator[Metric]:
+        labels = ["gpu", "name"]
+        used = GaugeMetricFamily("octet_gpu_memory_used_bytes", "Memory in use, whoever uses it.", labels=labels)
+        total = GaugeMetricFamily("octet_gpu_memory_total_bytes", "Memory that the GPU has.", labels=labels)
+        busy = GaugeMetricFamily(
+            "octet_gpu_utilization_ratio", "Share of the last second in which a kernel ran, whoever's.", labels=labels
+        )
+        for gpu in self.read_gpus():
+            names = [str(gpu.index), gpu.name]
+            used.add_metric(names, gpu.used_bytes)
+            total.add_metric(names, gpu.total_bytes)
+            if gpu.busy is not None:
+                busy.add_metric(names, gpu.busy)
+        yield from (family for family in (used, total, busy) if family.samples)
 
 
 def _onnxruntime_version() -> str:

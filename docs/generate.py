@@ -24,6 +24,7 @@ from app.protocols.triton_metrics import TritonMetrics
 from app.settings import ModelSettings, Settings, names
 from benchmarks.accuracy import results as accuracy
 from engines.errors import EngineError
+from engines.gpu_meter import GpuUse
 from engines.quantize.recipe import Recipe
 from engines.quantize.recipes import FROM_NETWORK, RECIPES
 from model_store.errors import StoreError
@@ -164,6 +165,8 @@ def _families() -> list[Metric]:
     page.loaded[key] = Loaded("onnxruntime", 0.3, 2, 1, 1024)
     page.load_failures["digits", "1.0.0"] = 1
     page.variants_refused["digits", "1.0.0", "int8", "parity"] = 1
+    page.engine_fallbacks["digits", "1.0.0", "int8", "tensorrt", "onnxruntime-cuda", "load"] = 1
+    page.read_gpus = lambda: [GpuUse(0, "", 0, 0, 0.0)]
     page.jobs = {"done": 1}
     return list(page.registry.collect())
 

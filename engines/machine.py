@@ -11,9 +11,10 @@ from typing import Any
 
 # Instruction sets that decide which kernels run, and so which variant is fast.
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "avx_vnni", "amx_int8", "amx_bf16")
-_ENGINES = ("onnxruntime", "onnxruntime-gpu", "openvino", "ai-edge-litert")
+_ENGINES = ("onnxruntime", "onnxruntime-gpu", "openvino", "ai-edge-litert", "tensorrt", "tensorrt-rtx")
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _CPUINFO = Path("/proc/cpuinfo")
+_GPUS = Path("/proc/driver/nvidia/gpus")
 
 
 def usable_cores() -> int:
@@ -24,14 +25,15 @@ def usable_cores() -> int:
 
 
 def describe() -> dict[str, Any]:
-    """What measurements depend on: CPU, its instruction sets, usable cores, the installed engines' versions."""
-    fields = _cpu_fields(_read(_CPUINFO))
+    """What measurements depend on: CPU, its instruction sets, usable cores, GPUs, the installed engines' versions."""
+    fields = _fields(_read(_CPUINFO))
     flags = fields.get("flags", "").split()
     return {
         "cpu": fields.get("model name") or platform.processor() or platform.machine(),
         "flags": [flag for flag in _FLAGS if flag in flags],
         "cores": usable_cores(),
         "system": f"{platform.system()} {platform.machine()}",
+        **_gpus(),
         **_engine_versions(),
     }
 
@@ -54,14 +56,20 @@ def _engine_versions() -> dict[str, str]:
     return versions
 
 
+def _gpus() -> dict[str, list[str]]:
+    """What NVIDIA's driver says of each; nothing where there is none, so that a fingerprint stays as it was."""
+    models = [_fields(_read(path)).get("Model", "") for path in sorted(_GPUS.glob("*/information"))]
+    return {"gpus": models} if models else {}
+
+
 def _quota(text: str) -> int | None:
     """Whole cores of a cgroup v2 `cpu.max`, `200000 100000` being two; None without a limit."""
     quota, _, period = text.partition(" ")
     return int(quota) // int(period) if quota.isdigit() and period.strip().isdigit() else None
 
 
-def _cpu_fields(text: str) -> dict[str, str]:
-    """The first processor's fields of /proc/cpuinfo."""
+def _fields(text: str) -> dict[str, str]:
+    """The first block of a file as in /proc: the first processor's of cpuinfo."""
     pairs = (line.partition(":") for line in text.split("\n\n", maxsplit=1)[0].splitlines())
     return {key.strip(): value.strip() for key, _, value in pairs}
 

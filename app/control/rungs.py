@@ -79,8 +79,10 @@ class Engines:
 
     def fall(self, key: VersionKey, record: VersionRecord, rung: Rung, fall: Fall) -> bool:
         """Let the next engine run the variant; False where there is none. Told by log, metric and status."""
-        below = [engine for engine in self.of(key, rung.variant) if engine != rung.engine]
-        if not below or rung.engine == engines_for(rung.variant.engine, has_gpu=self._has_gpu)[-1]:
+        ladder = engines_for(rung.variant.engine, has_gpu=self._has_gpu)
+        lower = ladder[ladder.index(rung.engine) + 1 :]
+        below = [engine for engine in self.of(key, rung.variant) if engine in lower]
+        if not below:
             return False
         self._falls[key, rung.variant.digest][rung.engine] = fall
         names = record.name, record.version, rung.variant.name

@@ -12,6 +12,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.metrics import _LONG, ROWS_BUCKETS, SECONDS_BUCKETS, Batches, Histogram, Key, Loaded, Metrics
+from engines.gpu_meter import GpuUse
 
 Labels = tuple[tuple[str, str], ...]
 KEY = Key("digits", "1.2.3", "int8")
@@ -50,6 +51,8 @@ def busy() -> Metrics:
     metrics.rejected["queue_full"] += 1
     metrics.loaded[KEY] = Loaded("onnxruntime 1.0", 0.25, 2, 1, 1024)
     metrics.load_failures["digits", "2.0.0"] += 1
+    metrics.engine_fallbacks[*KEY, "tensorrt", "onnxruntime-cuda", "load"] += 1
+    metrics.read_gpus = lambda: [GpuUse(0, "H100", 3, 8, 0.4), GpuUse(1, "a slice", 1, 4, None)]
     metrics.store_failures += 1
     return metrics
 
@@ -77,6 +80,10 @@ def busy() -> Metrics:
         ("octet_model_load_duration_seconds", OF_KEY, 0.25),
         ("octet_model_load_failures_total", {"model": "digits", "version": "2.0.0"}, 1),
         ("octet_store_failures_total", {}, 1),
+        ("octet_engine_fallback_total", OF_KEY | {"from": "tensorrt", "to": "onnxruntime-cuda", "reason": "load"}, 1),
+        ("octet_gpu_memory_used_bytes", {"gpu": "0", "name": "H100"}, 3),
+        ("octet_gpu_memory_total_bytes", {"gpu": "1", "name": "a slice"}, 4),
+        ("octet_gpu_utilization_ratio", {"gpu": "0", "name": "H100"}, 0.4),
     ],
 )
 def test_a_series_carries_what_was_counted(name: str, labels: dict[str, str], value: float) -> None:
@@ -227,3 +234,7 @@ def test_what_waits_to_be_counted_is_bounded() -> None:
             assert len(one._fresh) <= _LONG
     assert (histogram.count, histogram.total) == (3 * _LONG, 0.25 * 3 * _LONG)
     assert batches.by_rows() == dict.fromkeys(range(3), (_LONG, 0.5 * _LONG))
+
+
+def test_without_a_gpu_there_is_no_series_of_one() -> None:
+    assert not [name for name in page(Metrics()) if name.startswith("octet_gpu")]

@@ -24,6 +24,7 @@ def imaginary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "cpuinfo").write_text(CPUINFO)
     monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(machine, "_CGROUP_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(machine, "_GPUS", tmp_path / "gpus")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     return tmp_path
 
@@ -52,6 +53,18 @@ def test_the_fingerprint_changes_with_an_instruction_set(imaginary: Path) -> Non
     before = machine.fingerprint()
     (imaginary / "cpuinfo").write_text(CPUINFO.replace("avx512_vnni", "avx512_vnni amx_int8"))
     assert machine.fingerprint() != before
+
+
+def test_the_fingerprint_changes_with_the_gpus(imaginary: Path) -> None:
+    found = {machine.fingerprint()}
+    assert "gpus" not in machine.describe()
+    for index, model in enumerate(("IMAGINARY 80GB", "IMAGINARY 40GB")):
+        folder = imaginary / "gpus" / f"0000:0{index}:00.0"
+        folder.mkdir(parents=True)
+        (folder / "information").write_text(f"Model: \t\t {model}\nIRQ:   \t\t 0\n")
+        found.add(machine.fingerprint())
+    assert machine.describe()["gpus"] == ["IMAGINARY 80GB", "IMAGINARY 40GB"]
+    assert len(found) == 3
 
 
 def test_the_fingerprint_keeps_with_a_flag_that_decides_no_kernel(imaginary: Path) -> None:
