@@ -23,6 +23,7 @@ from engines.quantize.golden import write_golden
 from engines.quantize.imported import Imported
 from engines.quantize.layers import worst_layer
 from engines.quantize.measure import Subject, measure
+from engines.quantize.metrics import read_metric
 from engines.quantize.open_rows import open_rows
 from engines.quantize.recipe import Made, Options, Recipe, Source
 from engines.quantize.recipes import FROM_NETWORK, RECIPES
@@ -73,7 +74,7 @@ class Quantizing:
     """One run over one version. Made once its rows are known to fit."""
 
     def __init__(self, store: Store, record: VersionRecord, wish: Wish, open_engines: Mapping[str, OpenEngine]) -> None:
-        """Raises QuantizeError for a recipe that does not exist, DataError for rows that do not fit."""
+        """Raises QuantizeError for a recipe that does not exist, DataError for rows and metrics that do not fit."""
         self._store = store
         self._record = record
         self._wish = wish
@@ -85,6 +86,8 @@ class Quantizing:
         self._source = Source(store.materialise(record, published.name), signature, wish.network, wish.fine_tune)
         self._calibration = open_rows(wish.calibration, signature)
         evaluation = open_rows(wish.evaluation, signature)
+        if wish.metric is not None:
+            read_metric(wish.metric, signature, evaluation.has_labels)  # to hear now of one that cannot be
         self._reference = Reference(self._source, open_engines[published.engine], evaluation, usable_cores())
 
     def run(self, progress: Progress) -> Iterator[Tried]:

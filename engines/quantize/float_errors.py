@@ -48,9 +48,10 @@ def float_pair(expected: Arrays, found: Arrays) -> tuple[Array, Array]:
     same = (one == other) | (np.isnan(one) & np.isnan(other))
     wild = ~same & ~(np.isfinite(one) & np.isfinite(other))
     if (wild & ~np.isfinite(one)).any():
+        worst = one[wild & ~np.isfinite(one)][0]
         raise QuantizeError(
-            f"the source answers {one[wild & ~np.isfinite(one)][0]} to some of the rows, and the variant something else: "
-            "what is no number cannot be compared; leave such rows out"
+            f"the source answers {worst} to some of the rows, and the variant something else: what is no number cannot "
+            "be compared; leave such rows out"
         )
     if wild.any():
         raise QuantizeError(

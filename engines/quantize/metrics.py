@@ -74,13 +74,15 @@ def _users(name: str) -> Metric:
     def values(outputs: Arrays, labels: Labels) -> Array:
         rows = len(next(iter(outputs.values())))
         try:
-            found = np.asarray(function(outputs, labels), np.float64)
-        except Exception as error:
+            found = np.asarray(function(outputs, labels))
+            found = found if found.dtype.kind == "c" else found.astype(np.float64)
+        except (Exception, SystemExit) as error:
             raise DataError(f"metric {name} failed with {type(error).__name__}: {error}") from error
-        if found.shape != (rows,) or not np.isfinite(found).all():
-            raise DataError(
-                f"metric {name} gave shape {list(found.shape)}; expected are {rows} finite values, one a row"
-            )
+        if found.shape != (rows,):
+            raise DataError(f"metric {name} gave shape {list(found.shape)} for {rows} rows; expected is a value a row")
+        if found.dtype.kind == "c" or not np.isfinite(found).all():
+            worst = found[np.argmin(np.isfinite(found))]
+            raise DataError(f"metric {name} gave {worst} for a row; expected are finite, real values")
         return found
 
     return lambda source, variant, labels: (values(source, labels), values(variant, labels))

@@ -60,13 +60,19 @@ class _FittingRows:
     def _blocks(self) -> Iterator[Columns]:
         """Fitting blocks of one shape: what has no fixed size in the signature must still be alike in all rows."""
         shapes: dict[str, tuple[int, ...]] = {}
+        count = 0
         for block in self._table.read(self._chosen):
             fitted = fit(block, self._signature)
             found = {name: array.shape[1:] for name, array in fitted.items()}
             shapes = shapes or found
             if found != shapes:
                 raise DataError(f"rows differ in shape: {shapes} and then {found}; pad them to one shape")
+            count += rows_in(fitted)
             yield fitted
+        if count != self.count:
+            raise DataError(
+                f"{self.count} rows were there when they were counted, and then {count}; keep them as they are"
+            )
 
 
 def _digest(blocks: Iterator[Columns]) -> tuple[str, list[str]]:

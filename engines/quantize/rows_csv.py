@@ -84,6 +84,8 @@ def _positions(header: list[str], file: str) -> dict[str, list[int]]:
     """Name -> positions of its columns, in the order of their indices."""
     if not header:
         raise DataError(f"{file} is empty; expected are a header with the names of the inputs, and a line for each row")
+    if len(header) == 1 and (other := next((mark for mark in ";\t" if mark in header[0]), None)):
+        raise DataError(f"{file} has {other!r} between its cells; write it with commas")
     found: dict[str, dict[int, int]] = {}
     for position, title in enumerate(header):
         indexed = _INDEXED.fullmatch(title.strip())

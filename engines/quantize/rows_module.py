@@ -32,7 +32,7 @@ class ModuleTable:
                 yield self._columns(batch)
         except DataError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise DataError(f"{self._name} failed with {type(error).__name__}: {error}") from error
 
     def _columns(self, batch: Any) -> Columns:

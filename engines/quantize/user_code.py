@@ -17,7 +17,7 @@ def load_function(name: str) -> Callable[..., Any]:
         sys.path.append(here)  # at the end: a file there must not stand in for an installed module
     try:
         function = getattr(importlib.import_module(module_name), function_name)
-    except Exception as error:  # noqa: BLE001  a module of the user's may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a module of the user's may raise anything
         raise DataError(
             f"{name} cannot be imported ({type(error).__name__}: {error}); give module:function, "
             "importable from the current folder"

@@ -1,5 +1,6 @@
 """The quality of real variants of the digits network beside it."""
 
+import sys
 from math import log10
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,18 @@ def one_value(outputs: Arrays, labels: Array) -> Array:
     return np.zeros(1)
 
 
+def no_number(outputs: Arrays, labels: Array) -> Array:
+    return np.where(labels == labels[0], np.nan, 1.0)
+
+
+def complex_values(outputs: Arrays, labels: Array) -> Array:
+    return labels * 0 + 1j
+
+
+def leaving(outputs: Arrays, labels: Array) -> Array:
+    sys.exit(3)
+
+
 def failing(outputs: Arrays, labels: Array) -> Array:
     raise RuntimeError("no idea")
 
@@ -98,6 +111,9 @@ def test_a_users_metric_is_bootstrapped(digits: Source, static_digits: Path, ope
         (f"{__name__}:DIGITS", "is no function"),
         (f"{__name__}:one_value", r"gave shape \[1\]"),
         (f"{__name__}:failing", "no idea"),
+        (f"{__name__}:no_number", "gave nan for a row"),
+        (f"{__name__}:complex_values", r"gave 1j for a row; expected are finite, real values"),
+        (f"{__name__}:leaving", "failed with SystemExit: 3"),
     ],
 )
 def test_a_metric_that_cannot_be_is_said(digits: Source, open_digits: Open, metric: str, words: str) -> None:

@@ -92,6 +92,7 @@ def test_text_truths_bfloat16_and_shapes_are_read_as_the_model_takes_them(tmp_pa
         pytest.param("x[0],x[1]\n1,\n", "could not convert", id="empty cell"),
         pytest.param("x[0],x[2]\n1,2\n", r"no column 'x\[1\]'", id="a column is missing"),
         pytest.param("x[0],x[0]\n1,2\n", "two columns", id="twice"),
+        pytest.param("x[0];x[1]\n1;2\n", "has .;. between its cells; write it with commas", id="semicolons"),
         pytest.param("x[0],x[1],y\n1,2,3\n", "hold .*'y'.*expected", id="stray column"),
         pytest.param("x\n1\n", r"shape \[1\], the model takes \[2\]", id="too few columns"),
         pytest.param('x[0],x[1]\n1,"2\n', "cannot be read as CSV", id="open quote"),

@@ -1,5 +1,6 @@
 """Rows that a function yields."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,14 @@ def failing() -> Iterator[dict[str, Any]]:
 def other_shapes() -> Iterator[dict[str, Any]]:
     yield {"x": ROWS}
     yield {"x": ROWS, "labels": range(10)}
+
+
+def fewer_later(left: list[int] = [10, 10, 7]) -> Iterator[dict[str, Any]]:  # noqa: B006  it remembers
+    yield {"x": ROWS[: left.pop(0)]}
+
+
+def leaving() -> list[Any]:
+    sys.exit(3)
 
 
 def nothing() -> list[Any]:
@@ -88,3 +97,14 @@ def test_a_path_that_is_nothing_is_said() -> None:
 def test_a_line_for_images_is_refused_elsewhere() -> None:
     with pytest.raises(DataError, match="is no folder"):
         open_rows(RowsSpec(f"{__name__}:rows", image="rgb"), PAIRS)
+
+
+def test_rows_that_become_fewer_are_told() -> None:
+    opened = open_rows(RowsSpec(f"{__name__}:fewer_later"), PAIRS)
+    with pytest.raises(DataError, match="10 rows were there when they were counted, and then 7"):
+        list(opened.batches(4))
+
+
+def test_a_function_that_ends_the_process_does_not() -> None:
+    with pytest.raises(DataError, match="leaving failed with SystemExit: 3"):
+        open_rows(RowsSpec(f"{__name__}:leaving"), PAIRS)
