@@ -114,7 +114,7 @@ async def serve():
         print(service.table.select("m").identity.engine, *service.metrics.engine_fallbacks, file=sys.stderr)
 
 asyncio.run(serve())
-print("imported", *(name for name in sys.modules if name.split(".")[0] in ("cuda", "tensorrt", "pynvml") or "tensorrt" in name))
+print("imported", *(name for name in sys.modules if {"cuda", "pynvml", "tensorrt"} & set(name.split("."))))
 """
 
 
