@@ -4,12 +4,28 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from model_store.lock import exclusive
 from model_store.store import Store
 from tests.service.conftest import Start
-from tests.service.jobs import LAX, LONG, PATH, ROWS, ask, look, post, processes_of, until, until_at_work
+from tests.service.jobs import (
+    LAX,
+    LONG,
+    ONE_JOB_SECONDS,
+    PATH,
+    ROWS,
+    ask,
+    look,
+    post,
+    processes_of,
+    until,
+    until_at_work,
+)
 from tests.service.process import OCTET, eventually
 
+# A job gets what others leave of the machine, and some tests run several.
+pytestmark = pytest.mark.timeout(3 * ONE_JOB_SECONDS)
 # No file may grow beyond 100 KiB, as if the disk were full then: enough for all but a variant.
 SHORT_OF_DISK = ("bash", "-c", 'ulimit -f 100; exec "$0" "$@"', OCTET)
 

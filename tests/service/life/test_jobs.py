@@ -30,6 +30,8 @@ from tests.service.jobs import (
 )
 from tests.service.process import eventually
 
+# A job gets what others leave of the machine, and some tests run several.
+pytestmark = pytest.mark.timeout(3 * ONE_JOB_SECONDS)
 IMAGE = [[[0.0] * 8] * 8]
 
 
