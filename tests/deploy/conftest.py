@@ -28,7 +28,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def engine() -> None:
     """Without one there is nothing to test."""
     if reason := why_no_engine():
-        pytest.exit(f"No Docker engine answers: {reason}. Start one, or name it in DOCKER_HOST.", returncode=1)
+        pytest.exit(f"No Docker engine answers ({reason}). Start one, or name it in DOCKER_HOST.", returncode=1)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from tests.deploy.engine import ROOT
 from tests.service.process import eventually
 
 CLIENTS = 4
+PATIENCE_SECONDS = 180.0
 SEVEN = json.dumps({"instances": np.load(ROOT / "examples" / "digits" / "test.npz")["image"][:1].tolist()})
 """The request of the README."""
 
@@ -51,23 +52,30 @@ class Load:
             seen[text] = seen.get(text, 0) + 1
 
     def until(self, is_reached: Callable[[], Any], what: str) -> None:
-        """Wait while the clients go on."""
-        eventually(is_reached, what, 60)
+        """Wait while the clients go on; fails at once when a request does."""
+
+        def look() -> Any:
+            assert self.failed == []
+            return is_reached()
+
+        eventually(look, what, PATIENCE_SECONDS)
 
     def until_answered(self, more: int) -> None:
         """Wait for so many more answers."""
         wanted = self.answered + more
-        self.until(lambda: self.answered >= wanted or self.failed, f"{more} more answers")
+        self.until(lambda: self.answered >= wanted, f"{more} more answers")
 
     def until_replicas(self, count: int) -> set[str]:
         """Wait until so many replicas, and no others, answer; gives their names."""
 
         def fresh() -> set[str]:
             before = dict(self.replicas)
-            self.until_answered(200)
+            self.until_answered(60)
             return {name for name, answers in self.replicas.items() if answers > before.get(name, 0)}
 
-        return eventually(lambda: found if len(found := fresh()) == count else set(), f"{count} replicas answer", 60)
+        return eventually(
+            lambda: found if len(found := fresh()) == count else set(), f"{count} replicas answer", PATIENCE_SECONDS
+        )
 
 
 @contextmanager

@@ -7,9 +7,8 @@ from typing import Self
 import httpx
 
 from tests.deploy.engine import DIGITS, compose, docker, inspect, ran
+from tests.deploy.load import PATIENCE_SECONDS
 from tests.service.process import eventually
-
-PATIENCE_SECONDS = 60.0
 
 
 class Stack:

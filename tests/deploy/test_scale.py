@@ -9,7 +9,7 @@ import pytest
 from tests.deploy.conftest import tell
 from tests.deploy.engine import docker, remove
 from tests.deploy.load import Load, load
-from tests.deploy.stack import Stack
+from tests.deploy.stack import PATIENCE_SECONDS, Stack
 from tests.service.process import eventually
 
 REPLICAS = 3
@@ -19,7 +19,7 @@ REPLICAS = 3
 def scaled(images: dict[str, str]) -> Iterator[Stack]:
     with Stack(images, "scale") as stack:
         stack.up("--scale", f"octet={REPLICAS}", "octet", "balancer")
-        eventually(lambda: answers(stack), "the balancer has a replica", 60)
+        eventually(lambda: answers(stack), "the balancer has a replica", PATIENCE_SECONDS)
         yield stack
 
 
@@ -63,7 +63,7 @@ def test_no_request_fails_while_a_version_is_published(scaled: Stack) -> None:
     with load(scaled.url("balancer")) as seen:
         seen.until_replicas(REPLICAS)
         scaled.publish("1.1.0")
-        seen.until(lambda: "1.1.0" in seen.versions or seen.failed, "the new version answers")
+        seen.until(lambda: "1.1.0" in seen.versions, "the new version answers")
         seen.until_replicas(REPLICAS)
     told(seen, "a version published to three")
 
@@ -88,8 +88,9 @@ def test_no_request_fails_while_the_image_is_upgraded(scaled: Stack, newer: str)
         old = scaled.containers("octet")
         scaled.up("--no-deps", "--no-recreate", "--scale", f"octet={2 * REPLICAS}", "octet")
         seen.until_replicas(2 * REPLICAS)
-        docker("stop", *old)
-        docker("rm", *old)
+        for one in old:
+            docker("stop", one)
+            docker("rm", one)
         seen.until_replicas(REPLICAS)
         images = {docker("inspect", "--format", "{{.Image}}", one).strip() for one in scaled.containers("octet")}
     told(seen, "three replicas replaced by three of a newer image")

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.deploy.load import digit, load, predict
-from tests.deploy.stack import Stack
+from tests.deploy.stack import PATIENCE_SECONDS, Stack
 from tests.service.process import eventually
 
 
@@ -33,8 +33,8 @@ def prometheus(images: dict[str, str]) -> None:
 
 @pytest.mark.usefixtures("prometheus")
 def test_prometheus_scrapes_the_replica_and_no_rule_of_its_fails_or_fires(stack: Stack) -> None:
-    eventually(lambda: health_of_targets(stack) == ["up"], "the target is up", 60)
-    eventually(lambda: {rule["health"] for rule in rules(stack)} == {"ok"}, "every rule was evaluated", 90)
+    eventually(lambda: health_of_targets(stack) == ["up"], "the target is up", PATIENCE_SECONDS)
+    eventually(lambda: {rule["health"] for rule in rules(stack)} == {"ok"}, "every rule works", PATIENCE_SECONDS)
     firing = [rule["name"] for rule in rules(stack) if rule["type"] == "alerting" and rule["state"] == "firing"]
     assert firing == []
 
@@ -51,7 +51,7 @@ def rules(stack: Stack) -> list[dict[str, Any]]:
 def test_grafana_shows_the_dashboards(stack: Stack, images: dict[str, str]) -> None:
     if "GRAFANA_IMAGE" not in images:
         pytest.skip("no image of Grafana is to be had")
-    eventually(lambda: is_up(stack), "Grafana answers", 60)
+    eventually(lambda: is_up(stack), "Grafana answers", PATIENCE_SECONDS)
     assert stack.ask("grafana", "/api/search?type=dash-db", 3000).json() != []
 
 
@@ -66,7 +66,7 @@ def test_no_request_fails_while_a_version_is_published(stack: Stack) -> None:
     with load(stack.url("octet")) as seen:
         seen.until_answered(100)
         stack.publish("1.1.0")
-        seen.until(lambda: "1.1.0" in seen.versions or seen.failed, "the new version answers")
+        seen.until(lambda: "1.1.0" in seen.versions, "the new version answers")
         seen.until_answered(100)
     assert seen.failed == []
     assert set(seen.versions) == {"1.0.0", "1.1.0"}
@@ -74,7 +74,7 @@ def test_no_request_fails_while_a_version_is_published(stack: Stack) -> None:
 
 def test_a_restart_and_an_end_of_all_containers_lose_nothing(stack: Stack) -> None:
     stack.publish("1.2.0")
-    eventually(lambda: "1.2.0" in stack.versions(), "1.2.0 is loaded", 30)
+    eventually(lambda: "1.2.0" in stack.versions(), "1.2.0 is loaded", PATIENCE_SECONDS)
     before = stack.versions()
     stack.compose("restart", "octet")
     stack.up("octet")
