@@ -61,7 +61,8 @@ class _Import(click.ParamType[tuple[str, Path]]):
 @click.option("--exclude-auto", is_flag=True,
               help="Leave the worst layers as they are, one at a time, until the drop is allowed.")  # fmt: skip
 @click.option("--metric", metavar="MODULE:FUNCTION", help="Your own metric instead of accuracy: a value for each row.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Chooses whatever is chosen at random.")
+@click.option("--seed", type=click.IntRange(0, (1 << 32) - 1), default=0, show_default=True, metavar="N",
+              help="Chooses whatever is chosen at random.")  # fmt: skip
 @click.option("--store", "folder", metavar="DIR", envvar="OCTET_STORE", default="store", show_default=True,
               show_envvar=True, type=click.Path(path_type=Path), help="Folder of the model store.")  # fmt: skip
 @click.option("--report", "report_folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path),
@@ -90,7 +91,8 @@ def quantize(
     from model_store.store import Store
 
     if report_folder is not None:
-        report_folder.mkdir(parents=True, exist_ok=True)
+        with _writing_to(report_folder):
+            report_folder.mkdir(parents=True, exist_ok=True)
     name, _, version = model.partition("@")
     wish = Wish(
         RowsSpec(calibration, image, seed=seed),
@@ -118,9 +120,19 @@ def quantize(
     reports = [one.report for one in tried if one.report is not None]
     if report_folder is not None:
         if reports:
-            write_report(report_folder, reports)
+            with _writing_to(report_folder):
+                write_report(report_folder, reports)
         else:
             click.echo(f"nothing was measured: {report_folder} has no report", err=True)
+
+
+@contextmanager
+def _writing_to(folder: Path) -> Iterator[None]:
+    """What goes wrong is the user's to mend."""
+    try:
+        yield
+    except OSError as error:
+        raise click.ClickException(f"no report can be written to {folder}: {error}; name another folder") from None
 
 
 @contextmanager

@@ -144,6 +144,9 @@ def test_a_folder_with_the_page_its_charts_and_the_reports(folder: Path, tmp_pat
         (("--max-drop", "much"), "'much' is no share; write it as 0.5% or as 0.005"),
         (("--max-drop", "101%"), "is no share"),
         (("--calibration", "nowhere.npz"), "nowhere.npz does not exist"),
+        (("--metric", "f1"), "metric 'f1' is not known; there are accuracy"),
+        (("--seed", "-1"), "-1 is not in the range 0<=x<=4294967295"),
+        (("--report", "/proc/nowhere"), "no report can be written to /proc/nowhere"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_made(folder: Path, words: tuple[str, ...], told: str) -> None:
