@@ -85,6 +85,7 @@ def table(title: str, expr: str, *labels: str, value: str = "", description: str
     panel["targets"][0] |= {"format": "table", "instant": True, "range": False}
     shown = [*labels, *(["Value"] if value else [])]
     organize = {
+        "excludeByName": {},
         "includeByName": dict.fromkeys(shown, True),
         "indexByName": {label: place for place, label in enumerate(shown)},
         "renameByName": {"Value": value} if value else {},
@@ -93,7 +94,7 @@ def table(title: str, expr: str, *labels: str, value: str = "", description: str
 
 
 def choice(name: str, query: str) -> Json:
-    """A variable with the values of a label: all of them, or those that are picked."""
+    """A variable with the values of a label: all of them, or those that are picked. What lacks the label is in none."""
     return {
         "name": name,
         "type": "query",
@@ -104,7 +105,7 @@ def choice(name: str, query: str) -> Json:
         "sort": 1,
         "multi": True,
         "includeAll": True,
-        "allValue": ".*",
+        "allValue": ".+",
         "current": {"text": ["All"], "value": ["$__all"]},
     }
 

@@ -1,8 +1,6 @@
 """Every query of the dashboards and every rule has an answer, from a real Octet under load and a real Prometheus."""
 
-import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,18 +24,22 @@ _SELECTOR = re.compile(r"\b(?:octet_\w+|\w+:octet_[\w:]+|up|process_start_time_s
 
 def as_grafana_asks(expr: str) -> str:
     """With all values of every variable picked."""
-    return _VARIABLE.sub(".*", expr).replace("$__rate_interval", "10s")
+    return _VARIABLE.sub(".+", expr).replace("$__rate_interval", "10s")
 
 
 def panels(name: str) -> list[dict[str, Any]]:
     return [panel for panel in DASHBOARDS[name]()["panels"] if panel["type"] != "row"]
 
 
-def every_query() -> Iterator[Any]:
-    for name in DASHBOARDS:
-        for panel in panels(name):
-            for target in panel["targets"]:
-                yield pytest.param(panel, target, id=f"{name}-{panel['title']}-{target['refId']}")
+def labels_of(panel: dict[str, Any], target: dict[str, Any]) -> set[str]:
+    """The labels that are shown of what the query answers."""
+    shown = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
+    for change in panel.get("transformations", ()):
+        shown |= change["options"]["includeByName"].keys() - {"Value"}
+    return shown
+
+
+QUERIES = [(panel, target) for name in DASHBOARDS for panel in panels(name) for target in panel["targets"]]
 
 
 def rules(kind: str) -> list[dict[str, Any]]:
@@ -56,13 +58,11 @@ def ask(prometheus: Prometheus, expr: str) -> list[dict[str, str]]:
     return eventually(lambda: prometheus.ask(expr), f"an answer to {expr}")
 
 
-@pytest.mark.parametrize(("panel", "target"), [*every_query()])
+@pytest.mark.parametrize(("panel", "target"), QUERIES, ids=[f"{p['title']}-{t['refId']}" for p, t in QUERIES])
 def test_a_panel_has_an_answer_with_the_labels_it_shows(
     prometheus: Prometheus, panel: dict[str, Any], target: dict[str, Any]
 ) -> None:
-    shown = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
-    for change in panel.get("transformations", ()):
-        shown |= change["options"]["includeByName"].keys() - {"Value"}
+    shown = labels_of(panel, target)
     expr = as_grafana_asks(target["expr"])
 
     def labels() -> set[str]:
@@ -106,16 +106,21 @@ def test_a_variable_has_values(prometheus: Prometheus, name: str) -> None:
     for variable in DASHBOARDS[name]()["templating"]["list"]:
         asked = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["definition"])
         assert asked
-        series, label = _VARIABLE.sub(".*", asked[1]), asked[2]
+        series, label = _VARIABLE.sub(".+", asked[1]), asked[2]
         assert eventually(lambda: prometheus.label_values(label, series), variable["definition"])  # noqa: B023
 
 
 @pytest.mark.parametrize("series", MAY_BE_EMPTY)
-def test_what_may_be_empty_is_shown_and_says_what_it_needs(series: str) -> None:
-    shown = [panel for name in DASHBOARDS for panel in panels(name) if series in json.dumps(panel["targets"])]
+def test_what_may_be_empty_is_there_and_says_what_it_needs(series: str) -> None:
+    documented = dict(
+        re.findall(r"^\| `(\w+)` \|(.*)$", (ROOT / "docs" / "metrics.md").read_text("utf-8"), re.MULTILINE)
+    )
+    shown = [(panel, target) for panel, target in QUERIES if series in target["expr"]]
     assert shown
-    if series == "octet_gpu_":
-        assert all("GPU" in panel["description"] for panel in shown)
+    for panel, target in shown:
+        (name,) = re.findall(rf"{series}\w*", target["expr"])
+        assert all(f"`{label}`" in documented[name] for label in labels_of(panel, target) - {"instance"})
+        assert series != "octet_gpu_" or "GPU" in panel["description"]
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
