@@ -85,7 +85,6 @@ def table(title: str, expr: str, *labels: str, value: str = "", description: str
     panel["targets"][0] |= {"format": "table", "instant": True, "range": False}
     shown = [*labels, *(["Value"] if value else [])]
     organize = {
-        "excludeByName": {},
         "includeByName": dict.fromkeys(shown, True),
         "indexByName": {label: place for place, label in enumerate(shown)},
         "renameByName": {"Value": value} if value else {},
