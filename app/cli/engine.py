@@ -76,6 +76,7 @@ def build(ctx: click.Context, model: str, variant: str | None, config: str | Non
     from app.control.plans import build, onnx_variants
     from app.settings import load_settings
     from engines.errors import EngineError
+    from engines.tensorrt.build_apart import target_there
     from model_store.store import Store
 
     settings = load_settings({"store": str(folder), **({"config": config} if config else {})})
@@ -86,7 +87,7 @@ def build(ctx: click.Context, model: str, variant: str | None, config: str | Non
         for one in onnx_variants(record, variant):
             try:
                 with share_bar(one.name) as progress:
-                    plan = build(store, record, one, settings.for_model(record.name), progress)
+                    plan = build(store, record, one, settings.for_model(record.name), target_there(), progress)
             except EngineError as error:
                 failed = True
                 click.echo(f"{record} {one.name}: {error}", err=True)

@@ -7,7 +7,7 @@ from time import perf_counter
 from structlog.typing import FilteringBoundLogger
 
 from app.serving.lifecycle import VersionKey
-from app.settings import Settings
+from app.settings import ModelSettings, Settings
 from model_store.records import VariantRecord, VersionRecord
 from model_store.store import Store
 
@@ -48,7 +48,6 @@ class Building:
         return self._task is None
 
     async def _build(self, key: VersionKey, record: VersionRecord, variant: VariantRecord) -> None:
-        from app.control.plans import build
 
         log = self._log.bind(model=record.name, version=record.version, variant=variant.name)
 
@@ -59,10 +58,23 @@ class Building:
         started, failure = perf_counter(), None
         settings = self._settings.for_model(record.name)
         try:
-            await asyncio.to_thread(build, self._store, record, variant, settings, told)
+            await asyncio.to_thread(_build_here, self._store, record, variant, settings, told)
         except Exception as error:  # noqa: BLE001  what serves meanwhile goes on serving
             failure = str(error)
         else:
             log.info("a plan is built", seconds=round(perf_counter() - started, 3))
         self._task = None
         self._done(key, variant, failure)
+
+
+def _build_here(
+    store: Store,
+    record: VersionRecord,
+    variant: VariantRecord,
+    settings: ModelSettings,
+    progress: Callable[[str, float], None],
+) -> None:
+    from app.control.plans import build
+    from engines.tensorrt.engine import target_here
+
+    build(store, record, variant, settings, target_here(), progress)

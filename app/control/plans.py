@@ -8,11 +8,11 @@ from typing import Any
 from app.settings import ModelSettings
 from engines.errors import LoadError
 from engines.signature import Signature
-from engines.tensorrt import engine
 from engines.tensorrt.build import Bounds, BuildSettings
-from engines.tensorrt.build_apart import Checked, check, obtain, target_there
-from engines.tensorrt.digest import digest_of
-from engines.tensorrt.plans import Plan, Plans
+from engines.tensorrt.build_apart import Checked, check, obtain
+from engines.tensorrt.digest import digest_of, onnx_digest
+from engines.tensorrt.engine import target_here
+from engines.tensorrt.plans import Made, Plan, Plans, Target
 from model_store.records import VariantRecord, VersionRecord
 from model_store.store import Store
 
@@ -52,14 +52,15 @@ def build(
     record: VersionRecord,
     variant: VariantRecord,
     settings: ModelSettings,
+    target: Target,
     progress: Callable[[str, float], None],
 ) -> Plan:
-    """The variant's plan for this machine, built unless it is there. Raises LoadError and Corrupt."""
+    """The variant's plan for a target, built unless it is there. Raises LoadError and Corrupt."""
     return obtain(
         store.materialise(record, variant.name),
         Signature.from_json(record.signature),
         build_settings(variant.name, settings),
-        target_there(),
+        target,
         Plans(store.plans),
         progress,
     )
@@ -72,7 +73,8 @@ def how_to_open(store: Store, variant: str, settings: ModelSettings) -> dict[str
 
 def has_plan(store: Store, path: Path, variant: str, settings: ModelSettings) -> bool:
     """Whether the plan of a variant is there; its file lies at `path`. Raises LoadError where nothing could run it."""
-    return engine.has_plan(path, Plans(store.plans), build_settings(variant, settings))
+    made = Made(onnx_digest(path), build_settings(variant, settings), target_here())
+    return Plans(store.plans).find(made) is not None
 
 
 def named_plans(store: Store) -> list[tuple[str, Plan]]:

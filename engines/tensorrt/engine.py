@@ -14,9 +14,8 @@ from engines.tensorrt.build import BuildSettings, Progress
 from engines.tensorrt.build_apart import obtain
 from engines.tensorrt.context import Context, Form
 from engines.tensorrt.device import Cuda, CudaError, DeviceMemoryFull
-from engines.tensorrt.digest import onnx_digest
 from engines.tensorrt.module import Module, listen, load_module, taken_words
-from engines.tensorrt.plans import Made, Plans, Target
+from engines.tensorrt.plans import Plans, Target
 from engines.tensorrt.ports import Ports, read_ports, refuse_dtypes
 from engines.tensorrt.warm_up import warm_up
 
@@ -48,13 +47,12 @@ def load(
         raise LoadError(str(error)) from None
 
 
-def has_plan(path: Path, plans: Plans, settings: BuildSettings) -> bool:
-    """Whether `load` would find the plan and need not build it. Raises LoadError: no device, no TensorRT."""
+def target_here() -> Target:
+    """What a plan must be built by and for, for `load` to run it. Raises LoadError: no device, no TensorRT."""
     try:
-        _, _, target = _here()
+        return _here()[-1]
     except CudaError as error:
         raise LoadError(str(error)) from None
-    return plans.find(Made(onnx_digest(path), settings, target)) is not None
 
 
 def _here() -> tuple[Cuda, Module, Target]:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 import structlog
 
@@ -14,7 +15,9 @@ from app.errors import ModelUnloaded
 from app.metrics import Metrics
 from app.serving.table import Table
 from app.settings import Settings
+from engines.engine import Engine
 from engines.onnxruntime_engine import load
+from engines.signature import Signature
 from model_store.manifest import Metadata
 from model_store.store import Store
 from tests import graphs
@@ -81,3 +84,27 @@ async def test_nothing_of_a_model_answers_from_the_moment_that_it_is_unloaded(tm
         with pytest.raises(ModelUnloaded):
             table.select("m")
         await unloading
+
+
+@pytest.mark.parametrize(
+    ("bias", "engine", "reason"), [(0.0, "onnxruntime-cuda", None), (1.0, "onnxruntime", "parity")]
+)
+async def test_a_gpu_that_tensorrt_does_not_run_on_is_used_by_onnx_runtime_where_it_answers_rightly(
+    bias: float, engine: str, reason: str | None, tmp_path: Path, store: Store
+) -> None:
+    """What stands for CUDA here is the processor, with a file of its own."""
+    stands_for_cuda = graphs.save(graphs.linear(np.eye(2) * 2 + bias), tmp_path / "cuda.onnx")
+
+    def open_cuda(path: Path, signature: Signature, *, instances: int, threads: int) -> Engine:
+        return load(stands_for_cuda, signature, instances=instances, threads=threads)
+
+    table, metrics, engines = Table(), Metrics(), {"onnxruntime": load, "onnxruntime-cuda": open_cuda}
+    settings = Settings(refresh_seconds=3600, instances=1, threads=1)
+    watch = Watch(store, settings, engines, table, metrics, structlog.get_logger(), has_gpu=True)
+    publish(store, "m", graphs.save(graphs.doubling(), tmp_path / "m.onnx"), "1.0.0", metadata=Metadata(), labels=())
+    async with running(watch):
+        await watch.load("m")
+        assert table.select("m").identity.rung == engine
+    told = {(*fall[3:], count) for fall, count in metrics.engine_fallbacks.items()}
+    expected = {("tensorrt", "onnxruntime-cuda", "load", 1)}
+    assert told == (expected | {("onnxruntime-cuda", "onnxruntime", reason, 1)} if reason else expected)

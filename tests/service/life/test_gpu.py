@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from tests import graphs
@@ -14,6 +15,7 @@ from tests.fakes.fake_gpu import FAKES
 from tests.service.conftest import Publish, Start
 from tests.service.process import Octet, eventually
 from tests.service.variants import add_variant
+from tests.service.wire import PATIENCE_SECONDS
 
 ROWS = {"x": np.random.default_rng(0).normal(size=(16, 2)).astype(np.float32)}
 ON_FAKE = "tensorrt 0.0.fake"
@@ -109,6 +111,24 @@ def test_a_plan_that_cannot_be_built_is_told_until_somebody_asks_again(
     server.refresh()
     eventually(lambda: falls(server)["tensorrt", "onnxruntime", "build"] == 2, "it is tried again", 60)
     server.stop()
+
+
+def test_a_version_is_ready_while_its_plan_is_built_and_a_server_that_ends_leaves_no_build_behind(
+    gpu: Gpu, publish: Publish, start: Start
+) -> None:
+    publish("m", "1.0.0", graphs.adding(1))
+    gpu("stuck")
+    server = start()
+    eventually(lambda: server.log("a plan is being built; another engine answers meanwhile"), "it builds")
+    this = psutil.Process(server.process.pid)
+    (child,) = eventually(this.children, "a process builds")
+    assert server.get("/healthz/ready").status_code == 200
+    server.refresh()
+    assert server.rows("m", [[1, 5]]) == [[2, 6]]
+    assert falls(server)[NO_PLAN] == 1, "it is waited for"
+    server.stop()
+    psutil.wait_procs([child], PATIENCE_SECONDS)
+    assert not child.is_running()
 
 
 def test_a_model_that_the_gpu_has_no_room_for_leaves_the_others_there(gpu: Gpu, publish: Publish, start: Start) -> None:

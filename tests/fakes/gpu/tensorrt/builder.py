@@ -1,6 +1,7 @@
 """Reads any ONNX file, and its plan is the file. What TensorRT refuses, TensorRT-RTX is asked in other tests."""
 
 from enum import IntEnum
+from threading import Event
 from types import SimpleNamespace
 
 import onnx
@@ -139,6 +140,8 @@ class Builder:
         return IOptimizationProfile()
 
     def build_serialized_network(self, network: INetworkDefinition, config: IBuilderConfig) -> bytes | None:
+        if "stuck" in faults:
+            Event().wait()
         if "build" in faults:
             self.logger.log(ILogger.ERROR, "Error Code 10: no tactics for the fake within workspace limit")
             return None

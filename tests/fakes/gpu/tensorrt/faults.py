@@ -6,6 +6,7 @@ faults: set[str] = set(filter(None, os.environ.get("FAKE_GPU_FAULTS", "").split(
 """Any of:
 
     build       no plan can be built
+    stuck       a build never ends
     plan        no plan can be loaded
     context     no execution context can be made
     capture     nothing can be captured
