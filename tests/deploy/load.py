@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import numpy as np
@@ -31,25 +31,31 @@ def predict(url: str, client: httpx.Client | None = None) -> httpx.Response:
     return post(f"{url}/v1/models/digits:predict", content=SEVEN, timeout=60)
 
 
+class Answer(NamedTuple):
+    """What a good one tells of who made it."""
+
+    version: str
+    replica: str
+    """What the ids of one process begin with."""
+
+
 @dataclass
 class Load:
     """What the clients have seen so far."""
 
-    answered: int = 0
+    answers: list[Answer] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
-    versions: dict[str, int] = field(default_factory=dict)
-    """Version -> answers by it."""
-    replicas: dict[str, int] = field(default_factory=dict)
-    """What the ids of one process begin with -> answers by it."""
+
+    @property
+    def versions(self) -> set[str]:
+        return {answer.version for answer in self.answers}
 
     def take(self, answer: httpx.Response) -> None:
         if answer.status_code != 200 or digit(answer) != 7:
             self.failed.append(f"{answer.status_code} {answer.text}")
-            return
-        self.answered += 1
-        for seen, name in ((self.versions, "octet-model-version"), (self.replicas, "x-request-id")):
-            text = answer.headers[name].partition("-")[0]
-            seen[text] = seen.get(text, 0) + 1
+        else:
+            replica = answer.headers["x-request-id"].partition("-")[0]
+            self.answers.append(Answer(answer.headers["octet-model-version"], replica))
 
     def until(self, is_reached: Callable[[], Any], what: str) -> None:
         """Wait while the clients go on; fails at once when a request does."""
@@ -60,22 +66,19 @@ class Load:
 
         eventually(look, what, PATIENCE_SECONDS)
 
-    def until_answered(self, more: int) -> None:
-        """Wait for so many more answers."""
-        wanted = self.answered + more
-        self.until(lambda: self.answered >= wanted, f"{more} more answers")
+    def until_answered(self, more: int) -> list[Answer]:
+        """Wait for so many more answers; gives them."""
+        before = len(self.answers)
+        self.until(lambda: len(self.answers) >= before + more, f"{more} more answers")
+        return self.answers[before:]
 
-    def until_replicas(self, count: int) -> set[str]:
-        """Wait until so many replicas, and no others, answer; gives their names."""
+    def until_replicas(self, count: int) -> None:
+        """Wait until so many replicas, and no others, answer."""
 
-        def fresh() -> set[str]:
-            before = dict(self.replicas)
-            self.until_answered(60)
-            return {name for name, answers in self.replicas.items() if answers > before.get(name, 0)}
+        def look() -> bool:
+            return len({answer.replica for answer in self.until_answered(60)}) == count
 
-        return eventually(
-            lambda: found if len(found := fresh()) == count else set(), f"{count} replicas answer", PATIENCE_SECONDS
-        )
+        self.until(look, f"{count} replicas answer")
 
 
 @contextmanager

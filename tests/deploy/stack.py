@@ -36,7 +36,7 @@ class Stack:
     def up(self, *words: str) -> None:
         """Bring these services up, and wait until every replica of Octet is healthy."""
         self.compose("up", "-d", *words)
-        eventually(lambda: all(self.is_healthy(one) for one in self.containers("octet")), "healthy", PATIENCE_SECONDS)
+        eventually(self.is_healthy, "every replica is healthy", PATIENCE_SECONDS)
 
     def containers(self, service: str) -> list[str]:
         """The ids of those that run."""
@@ -44,8 +44,9 @@ class Stack:
         filters = [f"--filter=label=com.docker.compose.{name}={text}" for name, text in labels.items()]
         return docker("ps", "--quiet", *filters).split()
 
-    def is_healthy(self, container: str) -> bool:
-        return bool(inspect(container)["State"]["Health"]["Status"] == "healthy")
+    def is_healthy(self) -> bool:
+        """Whether there are replicas, and all of them are."""
+        return {inspect(one)["State"]["Health"]["Status"] for one in self.containers("octet")} == {"healthy"}
 
     def url(self, service: str, port: int = 8080) -> str:
         """Where this host reaches the service; it changes when the service is made anew."""
