@@ -93,7 +93,7 @@ class Choice:
         return Rung(variant, self._engines.of(key, variant)[0])
 
     def outdated(self, servables: Mapping[VersionKey, Servable]) -> set[VersionKey]:
-        """Versions for which another variant should answer than does."""
+        """Versions for which another variant, or the same in another engine, should answer than does."""
         best = {key: self.rungs(key)[:1] for key in servables if key in self._versions}
         return {key for key, rung in best.items() if rung and not is_on(servables[key], rung[0])}
 
