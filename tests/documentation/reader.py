@@ -69,7 +69,7 @@ class Reader:
         """What the commands print; asserts that all of them succeed."""
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", self.here(commands)],
-            cwd=self.folder, env=self._environment, capture_output=True, text=True, check=False, timeout=110,
+            cwd=self.folder, env=self._environment, capture_output=True, text=True, check=False, timeout=200,
         )  # fmt: skip
         assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}"
         return done.stdout

@@ -32,6 +32,7 @@ def test_the_demo_serves_where_the_pages_ask() -> None:
     assert demo()[1] == f".venv/bin/octet serve --store store --host 127.0.0.1 --port {PORT}"
 
 
+@pytest.mark.timeout(300)  # a page may quantize several times, and train, at the lowest priority
 @pytest.mark.parametrize("page", RUN, ids=name_of)
 def test_a_page_can_be_followed(page: Path, reader: Reader) -> None:
     printed = ""

@@ -13,6 +13,8 @@ from engines.quantize.recipes import FROM_NETWORK
 from engines.quantize.rows import RowsSpec
 from model_store.store import Store
 
+pytestmark = pytest.mark.timeout(300)  # the libraries are imported anew, at the lowest priority
+
 DIGITS = Path("examples/digits")
 ROWS = ("--calibration", str(DIGITS / "calibration.npz"), "--evaluate", str(DIGITS / "test.npz"))
 NETWORK = ("--network", "examples.digits.network:network")

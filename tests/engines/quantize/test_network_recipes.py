@@ -27,6 +27,8 @@ from engines.quantize.rows import RowsSpec
 from engines.signature import Signature, TensorSpec
 from tests.engines.quantize.conftest import DIGITS
 
+pytestmark = pytest.mark.timeout(300)  # the libraries are imported anew, at the lowest priority
+
 RECIPE = {recipe.name: recipe for recipe in FROM_NETWORK}
 LOAD = {"onnxruntime": onnxruntime_engine.load, "litert": litert_engine.load}
 FIT_DIGITS = {  # name -> the most bytes, as a share of the source's, and the least signal to noise in dB
