@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
+from app.control.rungs import engines_for, has_gpu
 from app.control.selection import AUTO, PUBLISHED, ladder
 from app.control.speeds import SpeedMemory
 from engines.engine import OpenEngine
@@ -201,7 +202,9 @@ class Quantizing:
 def first_of(store: Store, record: VersionRecord) -> VariantRecord:
     """The variant that `auto` lets serve the version on this host, by what the store knows now."""
     now = store.resolve(record.name, record.version)
-    return ladder(AUTO, now, SpeedMemory(store).recall(now))[0]
+    is_on_gpu = has_gpu()
+    engines = {variant.name: engines_for(variant.engine, has_gpu=is_on_gpu)[0] for variant in now.variants}
+    return ladder(AUTO, now, SpeedMemory(store).recall(now, engines))[0]
 
 
 def next_excluded(report: Report, excluded: Sequence[str]) -> str | None:
