@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from benchmarks.accuracy.cases import CASES, MEANS, Key
-from benchmarks.accuracy.models import MODELS
+from benchmarks.accuracy.trained import MODELS
 from engines.quantize.report import Quality
 
 KEPT = Path(__file__).with_suffix(".json")
