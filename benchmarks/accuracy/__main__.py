@@ -10,8 +10,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from benchmarks.accuracy.cases import CASES, Case
-from benchmarks.accuracy.trained import MODELS
 from benchmarks.accuracy.results import Trial, errors, gains, save
+from benchmarks.accuracy.trained import MODELS
 from benchmarks.accuracy.trial import reference_of, trials
 
 _QUICK_ROWS = 32

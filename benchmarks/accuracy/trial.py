@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 
 from app.lifespan import OPEN_ENGINES
 from benchmarks.accuracy.cases import LEFT_OUT, Case, Key, recipe_of
-from benchmarks.accuracy.trained import Model
 from benchmarks.accuracy.results import Trial
+from benchmarks.accuracy.trained import Model
 from engines.errors import EngineError
 from engines.machine import usable_cores
 from engines.quantize import tools

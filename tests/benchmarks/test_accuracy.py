@@ -13,10 +13,10 @@ from benchmarks.accuracy import encoder, texts
 from benchmarks.accuracy.__main__ import accuracy
 from benchmarks.accuracy.cases import CASES, MEANS, Key
 from benchmarks.accuracy.encoder import read_safetensors, write_encoder
-from benchmarks.accuracy.trained import MODELS
 from benchmarks.accuracy.neighbours import nearest, stays_nearest
 from benchmarks.accuracy.results import Trial, errors, gains, load, save
 from benchmarks.accuracy.texts import sentences, token_ids
+from benchmarks.accuracy.trained import MODELS
 from engines.quantize.report import Interval, Quality
 
 Array = np.ndarray[Any, Any]
