@@ -81,8 +81,9 @@ class InputCheck:
 
 
 def openvino_message(error: Exception) -> str:
-    """OpenVINO's words without the places in its source."""
-    return " ".join(_SOURCE.sub("", str(error)).split())
+    """OpenVINO's words without the places in its source; of a model that it cannot convert, those that sum up."""
+    words = str(error).rpartition("Summary:\n-- ")[2]
+    return " ".join(_SOURCE.sub("", words).split())
 
 
 def _refuse_beyond_32_bits(name: str, array: Array) -> None:

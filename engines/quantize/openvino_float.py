@@ -35,11 +35,13 @@ class OpenVinoFloat:
     def make(self, source: Source, rows: Rows | None, folder: Path, options: Options, progress: Progress) -> Made:
         import openvino
 
+        from engines.openvino_inputs import openvino_message
+
         progress("converting", 0.0)
         try:
             model = openvino.Core().read_model(source.path)
         except RuntimeError as error:
-            raise QuantizeError(f"OpenVINO cannot read this model: {error}") from error
+            raise QuantizeError(f"OpenVINO cannot read this model: {openvino_message(error)}") from error
         details = {"method": "convert", "precision": self.precision, "openvino": version("openvino")}
         return write_ir(model, self.precision, folder, details)
 

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import openvino
 import pytest
+from onnx import GraphProto, helper
 
 from app.lifespan import open_openvino
 from engines import onnxruntime_engine, openvino_engine
-from engines.errors import InputRefused, LoadError, RunError
+from engines.errors import InputRefused, LoadError, QuantizeError, RunError
 from engines.machine import describe
 from engines.onnx_file import read_onnx
+from engines.onnx_signature import signature_of
 from engines.quantize.openvino_float import OPENVINO_FLOAT
 from engines.quantize.recipe import Options, Source
 from tests.graphs import identity, model, node, save, value
@@ -93,3 +95,20 @@ def test_a_run_without_memory_is_not_the_callers_fault_and_the_next_one_runs(tmp
     with pytest.raises(RunError, match="OpenVINO failed while running"):
         runner.run({"x": many, "z": many.T})
     assert runner.run({"x": many[:2], "z": many[:3].T})["y"].tolist() == [[1, 1, 1], [1, 1, 1]]
+
+
+def test_a_model_that_cannot_be_converted_is_told_in_one_line(tmp_path: Path) -> None:
+    """What the values of an input decide is of no rank that OpenVINO knows."""
+    nodes = [node("If", ["c"], ["r"], then_branch=_branch("Identity"), else_branch=_branch("Squeeze"))]
+    nodes += [node("Conv", ["r", "w"], ["y"])]
+    weights = {"w": np.ones((1, 1, 1), np.float32)}
+    ends = [value("x", "float32", ["N", 1, 3]), value("c", "bool", [])], [value("y", "float32", None)]
+    path = save(model(nodes, *ends, weights), tmp_path / "model.onnx")
+    recipe = OPENVINO_FLOAT[0]
+    source = Source(path, signature_of(model(nodes, *ends, weights).graph))
+    with pytest.raises(QuantizeError, match=r"^OpenVINO cannot read this model: Conversion is failed for: Conv-\d+$"):
+        recipe.make(source, None, tmp_path, Options(), lambda what, done: None)
+
+
+def _branch(operator: str) -> GraphProto:
+    return helper.make_graph([node(operator, ["x"], [operator])], operator, [], [value(operator, "float32", None)])
