@@ -36,6 +36,7 @@ SERIES = {
     "octet_model_load_failures": ("counter", {"model", "version"}),
     "octet_store_failures": ("counter", set()),
     "octet_variant_refused": ("counter", set()),
+    "octet_engine_fallback": ("counter", set()),
     "octet_jobs": ("gauge", set()),
     "octet_build_info": ("gauge", {"version", "python", "onnxruntime"}),
 }
