@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from structlog.typing import FilteringBoundLogger
 
 from app.control.building import Building
-from app.control.choice import Choice, Speeds
+from app.control.choice import Choice, Speeds, is_of
 from app.control.desired import Desired, desired, wanted
 from app.control.measuring import Measuring, Unmeasured
 from app.control.pinning import Pinning
@@ -271,10 +271,10 @@ class Watch:
             self._servables[key] = better
             before = superseded.identity
             log = self._log.bind(model=record.name, version=record.version, variant=best.variant.name)
-            if before.variant != best.variant.name:
-                log.info("another variant answers", before=before.variant)
-            else:
+            if is_of(superseded, best.variant):
                 log.info("another engine answers", engine=best.engine, before=before.rung)
+            else:
+                log.info("another variant answers", before=before.variant)
         self._show()
         if superseded is not None:
             self._steps.start(self._steps.retire(superseded))
