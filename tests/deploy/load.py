@@ -61,7 +61,7 @@ class Load:
         """Wait while the clients go on; fails at once when a request does."""
 
         def look() -> Any:
-            assert self.failed == []
+            assert self.failed == [], self.failed
             return is_reached()
 
         eventually(look, what, PATIENCE_SECONDS)

@@ -38,7 +38,7 @@ def again(stack: Stack, seen: Load) -> None:
 
 def told(seen: Load, what: str) -> None:
     tell(f"{what}: {len(seen.answers)} requests answered, {len(seen.failed)} failed")
-    assert seen.failed == []
+    assert seen.failed == [], seen.failed
 
 
 def test_no_request_fails_when_a_replica_stops(scaled: Stack) -> None:

@@ -68,7 +68,7 @@ def test_no_request_fails_while_a_version_is_published(stack: Stack) -> None:
         stack.publish("1.1.0")
         seen.until(lambda: "1.1.0" in seen.versions, "the new version answers")
         seen.until_answered(100)
-    assert seen.failed == []
+    assert seen.failed == [], seen.failed
     assert seen.versions == {"1.0.0", "1.1.0"}
 
 
