@@ -182,7 +182,8 @@ libb64: package = libb64-0d
 compose: package = docker-compose
 haproxy: package = haproxy
 chromium: package = chromium
-curl promtool wrk haproxy chromium: found = command -v $@
+curl promtool wrk chromium: found = command -v $@
+haproxy: found = PATH=$$PATH:/usr/sbin command -v haproxy
 compose: found = docker compose version 2>/dev/null || command -v docker-compose
 libb64: found = /sbin/ldconfig -p | grep 'libb64\.so\.0d '
 curl promtool wrk libb64 compose haproxy chromium:
