@@ -1,34 +1,16 @@
 """`octet engine`: what TensorRT takes of a model, and the plans that it has built."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from app.cli.main import HELP_OPTIONS
+from app.cli.shared_options import json_option, store_option
 
 if TYPE_CHECKING:
     from engines.tensorrt.build_apart import Checked
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-def _store_option(command: _Command) -> _Command:
-    return click.option(
-        "--store",
-        "folder",
-        metavar="DIR",
-        envvar="OCTET_STORE",
-        default="store",
-        show_default=True,
-        show_envvar=True,
-        type=click.Path(path_type=Path),
-        help="Folder of the model store.",
-    )(command)
-
-
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group(context_settings=HELP_OPTIONS)
@@ -39,8 +21,8 @@ def engine() -> None:
 @engine.command()
 @click.argument("model", metavar="FILE.onnx|NAME[@VERSION]")
 @click.option("--variant", metavar="NAME", help="Ask about this one alone; else about all that are ONNX files.")
-@_json_option
-@_store_option
+@json_option
+@store_option
 @click.pass_context
 def check(ctx: click.Context, model: str, variant: str | None, as_json: bool, folder: Path) -> None:
     """Tell whether TensorRT takes a model, and what mends it if not. Needs no GPU.
@@ -63,7 +45,7 @@ def check(ctx: click.Context, model: str, variant: str | None, as_json: bool, fo
 @click.argument("model", metavar="NAME[@VERSION]")
 @click.option("--variant", metavar="NAME", help="Build this one alone; else all that are ONNX files.")
 @click.option("--config", metavar="FILE", help="The settings file of the server; OCTET_* variables count as there.")
-@_store_option
+@store_option
 @click.pass_context
 def build(ctx: click.Context, model: str, variant: str | None, config: str | None, folder: Path) -> None:
     """Build the plans that the server would build.
@@ -97,8 +79,8 @@ def build(ctx: click.Context, model: str, variant: str | None, config: str | Non
 
 
 @engine.command("list")
-@_json_option
-@_store_option
+@json_option
+@store_option
 def list_plans(as_json: bool, folder: Path) -> None:
     """List the plans of a store."""
     from app.cli.engine_tables import plan_json, print_plans
@@ -115,7 +97,7 @@ def list_plans(as_json: bool, folder: Path) -> None:
 
 
 @engine.command()
-@_store_option
+@store_option
 def prune(folder: Path) -> None:
     """Remove plans that nothing needs any more.
 

@@ -3,35 +3,16 @@
 Whatever takes time to import is imported by the command that needs it.
 """
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from app.cli.main import HELP_OPTIONS
+from app.cli.shared_options import json_option, store_option
 
 if TYPE_CHECKING:
     from model_store.store import Store
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-def _store_option(command: _Command) -> _Command:
-    return click.option(
-        "--store",
-        "folder",
-        metavar="DIR",
-        envvar="OCTET_STORE",
-        default="store",
-        show_default=True,
-        show_envvar=True,
-        type=click.Path(path_type=Path),
-        help="Folder of the model store.",
-    )(command)
-
-
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def _open(folder: Path, *, create: bool = False) -> "Store":
@@ -54,7 +35,7 @@ def model() -> None:
 @click.option("--label", "labels", metavar="LABEL", multiple=True, help="Make this label point to it; repeatable.")
 @click.option("--force-incompatible", is_flag=True,
               help="Publish a MINOR or PATCH although its signature breaks clients of the version before.")  # fmt: skip
-@_store_option
+@store_option
 def publish(
     folder: Path, name: str, file: Path, version: str, metadata_file: Path | None, labels: tuple[str, ...],
     force_incompatible: bool,
@@ -82,8 +63,8 @@ def publish(
 
 
 @model.command(name="list")
-@_json_option
-@_store_option
+@json_option
+@store_option
 def list_models(folder: Path, as_json: bool) -> None:
     """List all models with their versions and labels."""
     from app.cli.model_tables import model_json, print_json, print_models
@@ -100,8 +81,8 @@ def list_models(folder: Path, as_json: bool) -> None:
 
 @model.command()
 @click.argument("target", metavar="NAME[@VERSION]")
-@_json_option
-@_store_option
+@json_option
+@store_option
 def show(folder: Path, target: str, as_json: bool) -> None:
     """Show a model's versions, or all about one version.
 
@@ -130,7 +111,7 @@ def show(folder: Path, target: str, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("version")
 @click.argument("label")
-@_store_option
+@store_option
 def label(folder: Path, name: str, version: str, label: str) -> None:
     """Make LABEL point to a version: exact (1.2.3), or a prefix (1, 1.2) for its highest released one."""
     with _open(folder) as store:
@@ -140,7 +121,7 @@ def label(folder: Path, name: str, version: str, label: str) -> None:
 @model.command()
 @click.argument("name")
 @click.argument("label")
-@_store_option
+@store_option
 def unlabel(folder: Path, name: str, label: str) -> None:
     """Take a label away."""
     with _open(folder) as store:
@@ -149,7 +130,7 @@ def unlabel(folder: Path, name: str, label: str) -> None:
 
 @model.command()
 @click.argument("target", metavar="NAME@VERSION")
-@_store_option
+@store_option
 def retire(folder: Path, target: str) -> None:
     """Take a version out of service for good. Its number is not used again; `gc` removes its bytes."""
     name, _, version = target.partition("@")
@@ -161,7 +142,7 @@ def retire(folder: Path, target: str) -> None:
 @model.command()
 @click.argument("target", metavar="NAME@VERSION")
 @click.argument("variant")
-@_store_option
+@store_option
 def drop_variant(folder: Path, target: str, variant: str) -> None:
     """Take a VARIANT of a version out of service. Its name may be used again; `gc` removes its bytes."""
     from model_store.versions import parse
@@ -174,7 +155,7 @@ def drop_variant(folder: Path, target: str, variant: str) -> None:
 
 
 @model.command()
-@_store_option
+@store_option
 def gc(folder: Path) -> None:
     """Remove the bytes that only retired versions and dropped variants need, and what killed writers have left."""
     with _open(folder) as store:
@@ -183,8 +164,8 @@ def gc(folder: Path) -> None:
 
 
 @model.command()
-@_json_option
-@_store_option
+@json_option
+@store_option
 @click.pass_context
 def verify(ctx: click.Context, folder: Path, as_json: bool) -> None:
     """Read and re-hash everything. Exit status 1 if something is not as it should be."""
@@ -206,7 +187,7 @@ def verify(ctx: click.Context, folder: Path, as_json: bool) -> None:
 
 
 @model.command()
-@_store_option
+@store_option
 def rebuild(folder: Path) -> None:
     """Make the catalogue anew from manifests and journals."""
     with _open(folder) as store:
