@@ -88,9 +88,9 @@ screenshots: .venv/dev.stamp promtool chromium  ## Take the pictures of the docu
 
 .PHONY: lock
 lock: build/lock/bin/uv  ## Choose anew the versions in requirements/*.txt
-	@$(UV_COMPILE) --upgrade --output-file requirements/dev.txt --extra dev --extra openvino --extra litert pyproject.toml
+	@$(UV_COMPILE) --upgrade --output-file requirements/dev.txt --extra dev --extra openvino --extra litert --extra otel pyproject.toml
 	@$(UV_COMPILE) --upgrade --output-file requirements/serve.txt pyproject.toml
-	@for extra in openvino litert; do \
+	@for extra in openvino litert otel; do \
 		$(UV_COMPILE) --upgrade --output-file requirements/$$extra.txt --extra $$extra pyproject.toml; \
 	done
 	@$(UV_COMPILE) --upgrade $(NOT_FROM_PYPI:%=--no-emit-package %) \

@@ -14,9 +14,10 @@ SERVE = PYPROJECT["project"]["dependencies"]
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 WANTED = {
     "serve": SERVE,
-    "dev": [*SERVE, *EXTRAS["dev"], *EXTRAS["openvino"], *EXTRAS["litert"]],
+    "dev": [*SERVE, *EXTRAS["dev"], *EXTRAS["openvino"], *EXTRAS["litert"], *EXTRAS["otel"]],
     "openvino": [*SERVE, *EXTRAS["openvino"]],
     "litert": [*SERVE, *EXTRAS["litert"]],
+    "otel": [*SERVE, *EXTRAS["otel"]],
     # onnxruntime-gpu takes the place of onnxruntime; TensorRT's libraries are in NVIDIA's index alone.
     "gpu": [one for one in (*SERVE, *EXTRAS["gpu"]) if not one.startswith(("onnxruntime>", "tensorrt"))],
     "build": PYPROJECT["build-system"]["requires"],
@@ -69,7 +70,7 @@ def test_every_dependency_of_pyproject_is_pinned_to_a_version_that_fits(lock: st
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_checks_run_on_the_versions_that_serve(python: str) -> None:
     assert {item for item in pins("serve", python).items() if item[0] != "onnxruntime"} <= pins("gpu", python).items()
-    for extra in ("openvino", "litert"):
+    for extra in ("openvino", "litert", "otel"):
         assert pins("serve", python).items() <= pins(extra, python).items() <= pins("dev", python).items()
 
 
