@@ -20,6 +20,7 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 from engines.gpu_meter import GpuUse
@@ -37,12 +38,13 @@ class Histogram:
     sorted into buckets when it is read, or when `fold_if_long` finds it long.
     """
 
-    __slots__ = ("_bounds", "_counts", "_fresh", "_total", "observe")
+    __slots__ = ("_bounds", "_counts", "_exemplars", "_fresh", "_total", "observe")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = np.array(bounds)
         self._counts = np.zeros(len(bounds) + 1, np.int64)
         self._total = 0.0
+        self._exemplars: dict[int, Exemplar] = {}
         self._fresh: list[float] = []
         self.observe = self._fresh.append
         """Take a value in."""
@@ -51,6 +53,11 @@ class Histogram:
         """Take a value in that was seen `count` times."""
         self._counts[np.searchsorted(self._bounds, value)] += count
         self._total += value * count
+
+    def exemplify(self, value: float, labels: Mapping[str, str], unix_seconds: float) -> None:
+        """Name the trace of a value that was taken in. The last one of each bucket is told, in OpenMetrics' form."""
+        place = int(np.searchsorted(self._bounds, value))
+        self._exemplars[place] = Exemplar(dict(labels), value, unix_seconds)
 
     @property
     def count(self) -> int:
@@ -78,11 +85,12 @@ class Histogram:
     def add_to(self, family: HistogramMetricFamily, labels: list[str]) -> None:
         """Write the cumulative form Prometheus reads."""
         self._fold()
-        buckets, running = [], 0
-        for bound, count in zip((*self._bounds.tolist(), float("inf")), self._counts.tolist(), strict=True):
-            running += count
-            buckets.append((floatToGoString(bound), float(running)))  # type: ignore[no-untyped-call]
-        family.add_metric(labels, buckets, self._total)
+        bounds = map(floatToGoString, (*self._bounds.tolist(), float("inf")))
+        buckets = [
+            (bound, float(running), self._exemplars.get(place))
+            for place, (bound, running) in enumerate(zip(bounds, self._counts.cumsum().tolist(), strict=True))
+        ]
+        family.add_metric(labels, buckets, self._total)  # type: ignore[arg-type]  # it takes None for no exemplar
 
 
 # Observations that wait to be sorted into buckets, at most some more than this.

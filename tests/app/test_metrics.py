@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Timestamp
 
 from app.metrics import _LONG, ROWS_BUCKETS, SECONDS_BUCKETS, Batches, Histogram, Key, Loaded, Metrics
 from engines.gpu_meter import GpuUse
@@ -29,6 +32,11 @@ def page(metrics: Metrics) -> dict[str, dict[Labels, float]]:
             assert labels not in series, "a series stands once on the page"
             series[labels] = sample.value
     return found
+
+
+def own_lines(metrics: Metrics) -> list[bytes]:
+    """What the page says of Octet itself."""
+    return [line for line in generate_latest(metrics.registry).splitlines() if b"octet_" in line]
 
 
 def labelled(labels: dict[str, str], **more: str) -> Labels:
@@ -151,7 +159,7 @@ def test_the_buckets_are_those_that_dashboards_expect() -> None:
 class Family:
     """Keeps what a histogram writes to its family."""
 
-    def add_metric(self, labels: list[str], buckets: list[tuple[str, float]], total: float) -> None:
+    def add_metric(self, labels: list[str], buckets: list[tuple[str, float, Any]], total: float) -> None:
         self.labels, self.buckets, self.total = labels, buckets, total
 
 
@@ -166,7 +174,7 @@ def test_buckets_count_all_that_is_no_larger(bounds: tuple[float, ...], data: st
             histogram.add_to(written, ["read in between"])
     histogram.add_to(written, ["a"])
     assert family.labels == ["a"]
-    assert [count for _, count in family.buckets] == [sum(v <= bound for v in values) for bound in (*bounds, inf)]
+    assert [count for _, count, _ in family.buckets] == [sum(v <= bound for v in values) for bound in (*bounds, inf)]
     assert family.buckets[-1][0] == "+Inf"
     assert family.total == pytest.approx(sum(values))
 
@@ -191,7 +199,7 @@ def test_what_is_taken_many_times_counts_as_often(data: st.DataObject) -> None:
             assert histogram.count == seen.total()
             assert histogram.total == pytest.approx(sum(seen.elements()))
     histogram.add_to(written, [])
-    assert [count for _, count in family.buckets] == [
+    assert [count for _, count, _ in family.buckets] == [
         sum(times for value, times in seen.items() if value <= bound) for bound in (*bounds, inf)
     ]
     assert (histogram.count, family.total) == (seen.total(), pytest.approx(sum(seen.elements())))
@@ -218,7 +226,7 @@ def test_batches_are_counted_by_their_rows(batches: list[tuple[int, float]], dat
     written: Any = family
     tally.add_to(written, ["a"])
     assert family.labels == ["a"]
-    assert [count for _, count in family.buckets] == [
+    assert [count for _, count, _ in family.buckets] == [
         sum(count for rows, count in counted.items() if rows <= bound) for bound in (*ROWS_BUCKETS, inf)
     ]
     assert family.total == sum(rows * count for rows, count in counted.items())
@@ -238,3 +246,42 @@ def test_what_waits_to_be_counted_is_bounded() -> None:
 
 def test_without_a_gpu_there_is_no_series_of_one() -> None:
     assert not [name for name in page(Metrics()) if name.startswith("octet_gpu")]
+
+
+BUCKETS = st.sampled_from([SECONDS_BUCKETS, ROWS_BUCKETS])
+
+
+@given(BUCKETS, st.lists(st.sampled_from([*SECONDS_BUCKETS, *ROWS_BUCKETS]) | st.floats(0, 2000), max_size=50))
+def test_the_last_trace_of_each_bucket_is_kept(bounds: tuple[float, ...], values: list[float]) -> None:
+    histogram, family = Histogram(bounds), Family()
+    written: Any = family
+    last: dict[float, tuple[dict[str, str], float, float]] = {}
+    for number, value in enumerate(values):
+        histogram.observe(value)
+        histogram.exemplify(value, {"trace_id": f"{number:032x}"}, number)
+        last[next(bound for bound in (*bounds, inf) if value <= bound)] = (
+            {"trace_id": f"{number:032x}"},
+            value,
+            number,
+        )
+    histogram.add_to(written, [])
+    assert {float(bound): tuple(exemplar) for bound, _, exemplar in family.buckets if exemplar} == last
+
+
+def test_a_trace_is_told_in_the_form_of_openmetrics_alone() -> None:
+    metrics = busy()
+    plain = own_lines(metrics)
+    ids = {"trace_id": "0af7651916cd43dd8448eb211c80319c", "span_id": "b7ad6b7169203331"}
+    metrics.tally(KEY).duration.exemplify(0.002, ids, 1795544671.715)
+    assert own_lines(metrics) == plain
+    page = openmetrics.generate_latest(metrics.registry).decode()
+    assert page.endswith("# EOF\n")
+    found = [
+        (sample.name, sample.labels["le"], sample.exemplar)
+        for family in openmetrics_families(page)
+        for sample in family.samples
+        if sample.exemplar
+    ]
+    assert found == [
+        ("octet_request_duration_seconds_bucket", "0.0025", (ids, 0.002, Timestamp(1795544671, 715000000)))
+    ]
