@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ByteSize, ConfigDict, DirectoryPath, Field, ValidationError, field_validator
+from pydantic import BaseModel, ByteSize, ConfigDict, DirectoryPath, Field, HttpUrl, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -22,8 +22,8 @@ from pydantic_settings import (
 from pydantic_settings.exceptions import SettingsError as SourceError
 
 PREFIX = "OCTET_"
-_NO_SETTINGS = ("OCTET_TOOLS",)
-"""Variables that say where this machine has something; whoever needs it reads them."""
+_NO_SETTINGS = ("OCTET_TOOLS", "OCTET_CORES")
+"""Variables that say what this machine has, and where; whoever needs it reads them."""
 
 
 class SettingsError(Exception):
@@ -88,6 +88,16 @@ class Settings(ModelSettings, BaseSettings):
     store: Path = Field(Path("store"), description="Folder of the model store.")
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0 takes any free one.")
+    processes: int = Field(
+        1, ge=1, le=1024, description="Server processes on the port, each with its share of the cores."
+    )
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65_535,
+        description="Port of one process alone, where Prometheus asks for its /metrics; further processes have the "
+        "next ones. From `port` + 1 on where there are several processes, none where there is one.",
+    )
     model: Annotated[tuple[str, ...], NoDecode] = Field((), description="Models to serve; all in the store if none.")
     max_body_bytes: ByteSize = Field(
         ByteSize(64 << 20), ge=1, description="Longest request body, in bytes; 64MiB is understood."
@@ -104,6 +114,9 @@ class Settings(ModelSettings, BaseSettings):
     )
     metrics_compat: Literal["none", "triton"] = Field(
         "none", description="Whose names /metrics has beside Octet's own, for dashboards made for that product."
+    )
+    otlp_endpoint: HttpUrl | None = Field(
+        None, description="Where a collector takes OTLP over HTTP, http://HOST:4318; requests are traced there."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["auto", "json", "console"] = Field(

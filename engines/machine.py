@@ -13,15 +13,18 @@ from typing import Any
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "avx_vnni", "amx_int8", "amx_bf16")
 _ENGINES = ("onnxruntime", "onnxruntime-gpu", "openvino", "ai-edge-litert", "tensorrt", "tensorrt-rtx")
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+SHARE_VARIABLE = "OCTET_CORES"
+"""The variable by which a supervisor tells a process, and those that it starts, how many cores are its share."""
 _CPUINFO = Path("/proc/cpuinfo")
 _GPUS = Path("/proc/driver/nvidia/gpus")
 
 
 def usable_cores() -> int:
-    """Cores this process may really use: its affinity, or its cgroup's quota where that is less."""
+    """Cores this process may really use: the least of its affinity, its cgroup's quota and its share of them."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _quota(_read(_CGROUP_QUOTA))
-    return cores if quota is None else max(1, min(cores, quota))
+    share = os.environ.get(SHARE_VARIABLE)
+    bounds = (cores, _quota(_read(_CGROUP_QUOTA)), None if share is None else int(share))
+    return max(1, min(bound for bound in bounds if bound is not None))
 
 
 def describe() -> dict[str, Any]:

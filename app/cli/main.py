@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 
 import click
@@ -53,10 +55,17 @@ def octet() -> None:
 
 
 def main() -> None:
-    """Run the command line. What a user can mend becomes `octet: <message>` on stderr and exit status 1."""
+    """Run the command line."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime would send its events to Microsoft by default
-    try:
+    with telling_plainly():
         octet(prog_name="octet")
+
+
+@contextmanager
+def telling_plainly() -> Iterator[None]:
+    """What a user can mend becomes `octet: <message>` on stderr and exit status 1."""
+    try:
+        yield
     except Exception as error:
         if not isinstance(error, _told_plainly()):
             raise
