@@ -20,15 +20,16 @@ OF_OPERATORS = {
     "ClusterServingRuntime": "servingruntime",
     "InferenceService": "inferenceservice",
 }
-_KUBERNETES = version("kubernetes-validate")
+OLDEST, NEWEST = "1.30", version("kubernetes-validate")
+"""Releases of Kubernetes: docs/deploy.md names the first."""
 
 
-def check(one: Object) -> None:
+def check(one: Object, release: str = NEWEST) -> None:
     """Raises jsonschema.ValidationError."""
     if one["kind"] in OF_OPERATORS:
         _validator(OF_OPERATORS[one["kind"]]).validate(one)
         one = {"apiVersion": "v1", "kind": "Secret", "metadata": one["metadata"]}  # metadata are Kubernetes' own
-    kubernetes_validate.validate(one, _KUBERNETES, strict=True)
+    kubernetes_validate.validate(one, release, strict=True)
 
 
 @cache

@@ -9,9 +9,9 @@ import pytest
 from jsonschema import ValidationError
 from kubernetes_validate import SchemaNotFoundError
 
-from tests.kubernetes.kustomizations import KUBERNETES, KUSTOMIZATIONS, composed, read
+from tests.kubernetes.kustomizations import KUBERNETES, KUSTOMIZATIONS, ROOT, composed, read
 from tests.kubernetes.pods import Object
-from tests.kubernetes.schemas import OF_OPERATORS, SCHEMAS, check
+from tests.kubernetes.schemas import NEWEST, OF_OPERATORS, OLDEST, SCHEMAS, check
 
 FILES = sorted(file for file in KUBERNETES.rglob("*.yaml") if file.name != "kustomization.yaml")
 OBJECTS = {f"{file.parent.name}/{file.name}": one for file in FILES for one in read(file)}
@@ -43,10 +43,17 @@ def changed(one: Object, path: Way, value: Any) -> Object:
     return copy
 
 
+@pytest.mark.parametrize("release", [OLDEST, NEWEST])
 @pytest.mark.parametrize("folder", KUSTOMIZATIONS, ids=lambda folder: folder.name)
-def test_what_a_kustomization_comes_to_is_valid(folder: Path) -> None:
+def test_what_a_kustomization_comes_to_is_valid(folder: Path, release: str) -> None:
     for one in composed(folder):
-        check(one)
+        check(one, release)
+
+
+def test_the_oldest_release_is_the_one_that_is_told() -> None:
+    assert f"Kubernetes {OLDEST} or newer" in (ROOT / "docs" / "deploy.md").read_text("utf-8")
+    with pytest.raises(ValidationError):
+        check(OBJECTS["base/deployment.yaml"], "1.28")
 
 
 @pytest.mark.parametrize("one", OBJECTS.values(), ids=OBJECTS)
