@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -23,13 +24,16 @@ from app.protocols.shared_memory import Regions
 from app.protocols.triton_metrics import TritonMetrics
 from app.protocols.triton_trace import Traces
 from app.serving.table import Table
-from app.settings import Settings
+from app.settings import Settings, SettingsError
 from engines.engine import Engine, OpenEngine
 from engines.errors import LoadError
 from engines.gpu_meter import GpuMeter
 from engines.onnxruntime_engine import load as open_onnxruntime
 from engines.signature import Signature
 from model_store.store import Store
+
+if TYPE_CHECKING:
+    from app.tracing import Tracing
 
 
 def open_onnxruntime_cuda(path: Path, signature: Signature, *, instances: int, threads: int) -> Engine:
@@ -64,6 +68,20 @@ def _not_installed(library: str, extra: str) -> LoadError:
     )
 
 
+def start_tracing(settings: Settings, log: structlog.typing.FilteringBoundLogger) -> "Tracing | None":
+    """An extra as well: imported where the settings ask for it. Raises SettingsError."""
+    if settings.otlp_endpoint is None:
+        return None
+    try:
+        from app.tracing import Tracing
+    except ModuleNotFoundError:
+        raise SettingsError(
+            "otlp_endpoint is set, and OpenTelemetry is not installed here: install octet-serving[otel], or "
+            "requirements/otel.txt"
+        ) from None
+    return Tracing(str(settings.otlp_endpoint), version("octet-serving"), log)
+
+
 OPEN_ENGINES: dict[str, OpenEngine] = {
     "onnxruntime": open_onnxruntime,
     "onnxruntime-cuda": open_onnxruntime_cuda,
@@ -96,11 +114,23 @@ class Service:
         self.log = structlog.get_logger("octet")
         self.levels = levels
         self.traces = Traces()
+        """Triton's, in the log."""
+        self.tracing = start_tracing(settings, self.log)
+        """OpenTelemetry's."""
         self.observes_requests = False
-        """Whether somebody wants to read of single requests. All that the hot path asks about it."""
+        """Whether somebody wants to read of single requests."""
         self.observe()
         self.regions = Regions(enabled=settings.shared_memory, limit_bytes=self.max_body_bytes)
-        self.watch = Watch(store, settings, OPEN_ENGINES, self.table, self.metrics, self.log, has_gpu=has_gpu())
+        self.watch = Watch(
+            store,
+            settings,
+            OPEN_ENGINES,
+            self.table,
+            self.metrics,
+            self.log,
+            has_gpu=has_gpu(),
+            tracing=self.tracing,
+        )
         self.jobs = Jobs(store, settings, self.metrics, self.log)
         self.draining = False
         """Once true, what is in flight is finished and nothing new is taken up."""
@@ -122,7 +152,12 @@ class Service:
 
     def observe(self) -> None:
         """Called when the log's levels or the traces were changed."""
-        self.observes_requests = self.levels.verbose > 0 or self.traces.on
+        self.observes_requests = self.tracing is not None or self.logs_requests
+
+    @property
+    def logs_requests(self) -> bool:
+        """Whether the log may have to have a line of each."""
+        return self.levels.verbose > 0 or self.traces.on
 
     def call_opened(self) -> None:
         """An inference request has its headers."""
@@ -188,4 +223,6 @@ async def running(settings: Settings, levels: Levels) -> AsyncIterator[Service]:
             with suppress(asyncio.CancelledError):
                 await watching
             service.left_behind = not await service.watch.close()
+            if service.tracing is not None:
+                await asyncio.to_thread(service.tracing.close)
             service.close()

@@ -43,7 +43,7 @@ def _option(key: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 def _metavar(key: str) -> str:
     choices = [choice for choice in get_args(Settings.model_fields[key].annotation) if isinstance(choice, str)]
-    named = {"config": "FILE", "store": "DIR", "model": "NAME", "host": "ADDRESS"}
+    named = {"config": "FILE", "store": "DIR", "model": "NAME", "host": "ADDRESS", "otlp_endpoint": "URL"}
     return "|".join(choices) or named.get(key, "N")
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
 from app.control.rungs import ON_GPU, WORKERS_ON_GPU, PlanMissing, Rung
@@ -21,6 +22,9 @@ from engines.quantize.report import from_json
 from engines.signature import Signature
 from model_store.records import VariantRecord, VersionRecord
 from model_store.store import Store
+
+if TYPE_CHECKING:
+    from app.tracing import Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ async def bring_up(
     settings: ModelSettings,
     open_engines: Mapping[str, OpenEngine],
     metrics: Metrics,
+    tracing: "Tracing | None",
 ) -> Servable:
     """Verify, load, warm up and check a variant in an engine.
 
@@ -67,6 +72,7 @@ async def bring_up(
         split=loaded.split,
         notes=(*loaded.notes, *_unchecked(variant)),
         metadata=record.metadata.model_dump(),
+        tracing=tracing,
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from structlog.typing import FilteringBoundLogger
 
@@ -20,6 +21,9 @@ from engines.errors import EngineError
 from model_store.records import VersionRecord
 from model_store.store import Store
 
+if TYPE_CHECKING:
+    from app.tracing import Tracing
+
 # A closing service was drained before; what runs still is out of time.
 _CLOSING_SECONDS = 0.1
 
@@ -36,6 +40,7 @@ class Steps:
         log: FilteringBoundLogger,
         choice: Choice,
         changed: Callable[[], None],
+        tracing: "Tracing | None",
     ) -> None:
         """`changed` is called when a servable is freed, and after a step beside what answers."""
         self._store = store
@@ -45,6 +50,7 @@ class Steps:
         self._log = log
         self._choice = choice
         self._changed = changed
+        self._tracing = tracing
         self._tasks: set[asyncio.Task[None]] = set()
         self._living: list[Servable] = []
         self._leaving: list[Servable] = []
@@ -73,7 +79,7 @@ class Steps:
         """Load, check and warm up; the caller owns what it gets until it is retired. Raises as `bring_up.bring_up`."""
         started = perf_counter()
         settings = self._settings.for_model(record.name)
-        servable = await bring_up(self._store, record, rung, settings, self._open_engines, self._metrics)
+        servable = await bring_up(self._store, record, rung, settings, self._open_engines, self._metrics, self._tracing)
         self._living.append(servable)
         seconds = perf_counter() - started
         engine = servable.identity.engine

@@ -7,6 +7,7 @@ moves between loaded versions does not wait for a load.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from structlog.typing import FilteringBoundLogger
 
@@ -29,6 +30,9 @@ from engines.engine import OpenEngine
 from model_store.records import VariantRecord, VersionRecord
 from model_store.store import Store
 
+if TYPE_CHECKING:
+    from app.tracing import Tracing
+
 
 class Watch:
     """The servables of one process, by version, and the task that tends them."""
@@ -43,6 +47,7 @@ class Watch:
         log: FilteringBoundLogger,
         *,
         has_gpu: bool = False,
+        tracing: "Tracing | None" = None,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -62,7 +67,7 @@ class Watch:
         self._unloaded: set[str] = set()
         """Models that were unloaded on purpose: they stay so until somebody loads them."""
         self._wake = asyncio.Event()
-        self._steps = Steps(store, settings, open_engines, metrics, log, self._choice, self._wake.set)
+        self._steps = Steps(store, settings, open_engines, metrics, log, self._choice, self._wake.set, tracing)
         self._pinning = Pinning(settings, self._choice, self._steps)
         self._measuring = Measuring(store, settings, self._speed_memory, log, self._wake.set, self._not_measured)
         self._building = Building(store, settings, log, self._planned)

@@ -14,7 +14,7 @@ ANSWER_HEADERS = (("access-control-allow-origin", "*"), ("access-control-expose-
 _PREFLIGHT_HEAD = (
     b"access-control-allow-methods: POST, GET\r\n"
     b"access-control-allow-headers: Content-Type, Content-Encoding, Inference-Header-Content-Length, "
-    b"X-Request-Id, X-Request-Timeout-Ms\r\n"
+    b"X-Request-Id, X-Request-Timeout-Ms, Traceparent, Tracestate\r\n"
     b"x-request-id: %b\r\n"
     b"content-length: 0\r\n"
 )

@@ -30,6 +30,9 @@ class Head(NamedTuple):
     """How to pack the answer, see `body.pack`; None to send it as it is."""
     fault: OctetError | None = None
     """Why the request cannot be taken up: UnsupportedEncoding or Malformed."""
+    traceparent: bytes | None = None
+    """The client's span as it came, None where it sent none."""
+    tracestate: bytes | None = None
 
 
 def fields_of(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
@@ -54,6 +57,7 @@ def read_head(headers: Sequence[tuple[bytes, bytes]]) -> Head:
     timeout = fields.get(b"x-request-timeout-ms")
     json_length = fields.get(b"inference-header-content-length")
     accepted = fields.get(b"accept-encoding")
+    traceparent, tracestate = fields.get(b"traceparent"), fields.get(b"tracestate")
     try:
         window = window_for(fields.get(b"content-encoding", b""))
         if fields.get(b"transfer-encoding", b"chunked").strip().lower() != b"chunked":
@@ -61,9 +65,10 @@ def read_head(headers: Sequence[tuple[bytes, bytes]]) -> Head:
         seconds = None if timeout is None else _seconds(timeout.strip())
         json_bytes = None if json_length is None else _bytes(json_length.strip())
     except OctetError as fault:
-        return Head(request_id, fault=fault)
+        return Head(request_id, fault=fault, traceparent=traceparent, tracestate=tracestate)
     encoding = encoding_for(accepted) if accepted else None
-    return Head(request_id, None if length is None else int(length), window, seconds, json_bytes, encoding)
+    length_bytes = None if length is None else int(length)
+    return Head(request_id, length_bytes, window, seconds, json_bytes, encoding, None, traceparent, tracestate)
 
 
 def _bytes(length: bytes) -> int:
@@ -101,7 +106,7 @@ class KnownHeads:
     """Heads that the HTTP parser has accepted, by their bytes: the same bytes mean the same request.
 
     A client sends all but the same head with every request of a connection, and looking it up costs a tenth of
-    parsing it. Kept are only heads of a plain body with a Content-Length and without an id of its own.
+    parsing it. Kept are only heads of a plain body with a Content-Length and without an id or a span of its own.
     """
 
     def __init__(self) -> None:
@@ -111,7 +116,9 @@ class KnownHeads:
     def add(self, head_bytes: bytes, known: KnownHead) -> None:
         """Remember a head, given from its method to its empty line."""
         head = known.head
-        if head.length_bytes is None or head.window is not None or head.request_id is not None:
+        if head.length_bytes is None or head.window is not None:
+            return
+        if head.request_id is not None or head.traceparent is not None:  # it will not come again
             return
         if len(head_bytes) > _LONGEST_HEAD_BYTES or not head_bytes.startswith(b"POST "):
             return

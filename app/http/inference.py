@@ -27,13 +27,12 @@ from app.errors import (
 from app.http.body import LEAST_PACKED_BYTES, pack, too_large, unpack
 from app.http.head import Head
 from app.http.inference_routes import Target
+from app.http.observing import Answered, begin_span, end_span, write_log
 from app.http.response import OK, Response, error_response
 from app.lifespan import Service
 from app.protocols.codec import SHORT_BYTES, Decoded, Encoded
-from app.protocols.triton_trace import timestamps
 from app.serving.request import NORMAL_PRIORITY, Outcome, Request
 from app.serving.servable import Servable
-from app.serving.table import folded
 
 T = TypeVar("T")
 
@@ -55,6 +54,7 @@ class Call:
         "_request",
         "_service",
         "_size_bytes",
+        "_span",
         "_started",
         "_tally",
         "_target",
@@ -78,6 +78,7 @@ class Call:
         self._tally = service.metrics.unserved
         self.response: Response | None = None
         self.request_id = service.request_id(head.request_id)
+        self._span = None if (tracing := service.tracing) is None else begin_span(tracing, self._started, target, head)
         service.call_opened()
 
     def admit(self) -> bool:
@@ -246,7 +247,7 @@ class Call:
         deadline = self._deadline
         if decoded.timeout_seconds is not None:
             deadline = min(deadline, self._started + decoded.timeout_seconds)
-        request = Request(decoded.inputs, rows, decoded.group, now, deadline, self._settled)
+        request = Request(decoded.inputs, rows, decoded.group, now, deadline, self._settled, self._span)
         if decoded.priority != NORMAL_PRIORITY:
             request.prioritise(decoded.priority)
         self.servable.submit(request)
@@ -308,11 +309,10 @@ class Call:
         if rule is INTERNAL:
             self._service.log.error("request failed", request_id=self.request_id.decode(), exc_info=error)
         self._service.metrics.rejected[rule.code] += 1
-        self._respond(error_response(error, self.request_id, close=isinstance(error, Draining)))
+        self._respond(error_response(error, self.request_id, close=isinstance(error, Draining)), error=error)
         self._tally.fold_if_long()
 
-    def _respond(self, response: Response, request: Request | None = None) -> None:
-        self.response = response
+    def _respond(self, response: Response, request: Request | None = None, error: BaseException | None = None) -> None:
         self._service.call_answered()
         tally = self._tally
         tally.answered_at = now = time.perf_counter()
@@ -322,20 +322,28 @@ class Call:
         if response.status != OK:
             tally.failed_seconds += seconds
         if self._service.observes_requests:
-            self._observe(response, seconds, request)
+            response = self._observe(response, seconds, request, error)
+        self.response = response
         self._answered(self)
 
-    def _observe(self, response: Response, seconds: float, request: Request | None) -> None:
-        """Write of this call into the log what is asked for: a line at debug, a trace."""
-        service = self._service
-        identity = self.servable.identity if self.servable is not None else None
-        log = service.log.bind(
-            request_id=self.request_id.decode(),
-            model=self._target.model,
-            version=identity.version if identity else None,
-            variant=identity.variant if identity else None,
-            status=response.status,
+    def _observe(
+        self, response: Response, seconds: float, request: Request | None, error: BaseException | None
+    ) -> Response:
+        """Tell those who want to read of single requests. Gives the answer, which names its span if it has one."""
+        answered = Answered(
+            self._target,
+            self.servable.identity if self.servable is not None else None,
+            self._tally,
+            self.request_id.decode(),
+            self._started,
+            seconds,
+            response.status,
+            request,
+            error,
         )
-        log.debug("request", milliseconds=round(seconds * 1000, 3))
-        if identity is not None and service.traces.samples(folded(identity.model)):
-            log.info("trace", timestamps=timestamps(self._started, seconds, request))
+        if self._service.logs_requests:
+            write_log(self._service, answered)
+        if (span := self._span) is None:
+            return response
+        end_span(span, answered)
+        return response._replace(head=response.head + span.header)

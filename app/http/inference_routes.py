@@ -38,9 +38,10 @@ class InferenceRoute:
     packs: bool = True
     """Whether that answer is packed for a client that accepts it."""
 
-    def match(self, path: str) -> re.Match[str] | None:
-        """The parts of a path of this kind, still percent-encoded."""
-        return next((found for pattern in self.paths.values() if (found := pattern.fullmatch(path))), None)
+    def match(self, path: str) -> tuple[str, re.Match[str]] | None:
+        """The template of a path of this kind, and the parts of the path, still percent-encoded."""
+        matches = ((template, pattern.fullmatch(path)) for template, pattern in self.paths.items())
+        return next(((template, found) for template, found in matches if found), None)
 
 
 ROUTES = (
@@ -79,12 +80,34 @@ ROUTES = (
 class Target:
     """What one URL asks for, and the servable it means in the current snapshot of the table."""
 
-    __slots__ = ("_codec", "_servable", "_snapshot", "label", "model", "route", "variant", "version")
+    __slots__ = (
+        "_codec",
+        "_servable",
+        "_snapshot",
+        "label",
+        "model",
+        "path",
+        "route",
+        "template",
+        "variant",
+        "version",
+    )
 
     def __init__(
-        self, route: InferenceRoute, model: str, version: str | None, label: str | None, variant: str | None = None
+        self,
+        route: InferenceRoute,
+        template: str,
+        path: str,
+        *,
+        model: str,
+        version: str | None = None,
+        label: str | None = None,
+        variant: str | None = None,
     ) -> None:
         self.route = route
+        self.template = template
+        self.path = path
+        """As it was sent, without a query."""
         self.model = model
         self.version = version
         self.label = label
@@ -129,9 +152,10 @@ class Targets:
     def _parse(self, url: bytes) -> Target | None:
         path = _END_OF_PATH.split(url, 1)[0].decode("latin-1")
         for route in ROUTES:
-            if found := route.match(path):
+            if matched := route.match(path):
+                template, found = matched
                 parts = {name: unquote(text) for name, text in found.groupdict().items()}
-                target = Target(route, parts["model"], parts.get("version"), parts.get("label"), parts.get("variant"))
+                target = Target(route, template, path, **parts)
                 if len(url) <= _LONGEST_URL_BYTES:
                     if len(self._known) >= _MOST_TARGETS:
                         self._known.clear()

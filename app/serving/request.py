@@ -1,10 +1,14 @@
 """One request's rows on their way through batcher and engine, and the one place where they are answered."""
 
 from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engines.engine import Array
+
+if TYPE_CHECKING:
+    from app.tracing import RequestSpan
 
 Outputs = dict[str, Array]
 Outcome = Outputs | Exception
@@ -36,6 +40,7 @@ class Request:
         "priority",
         "queue_seconds",
         "rows",
+        "span",
         "taken_rows",
     )
 
@@ -47,6 +52,7 @@ class Request:
         arrived: float,
         deadline: float,
         answer: Answer,
+        span: "RequestSpan | None" = None,
     ) -> None:
         self.inputs = inputs
         self.rows = rows
@@ -58,6 +64,8 @@ class Request:
         """Where it waits: levels of one group do not mix, so that no urgent request waits in a batch of others."""
         self.arrived = arrived
         self.deadline = deadline
+        self.span = span
+        """Of its trace, which the batches link to; None where nothing is traced."""
         self.queue_seconds = 0.0
         self.compute_seconds = 0.0
         self.taken_rows = 0

@@ -9,7 +9,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Any
+from threading import current_thread
+from typing import TYPE_CHECKING, Any
 
 from app.errors import Cancelled, DeadlineExceeded, Draining
 from app.metrics import Tally
@@ -21,6 +22,9 @@ from app.serving.workers import Worker
 from engines.engine import Engine, Runner
 from engines.measure import Split
 from engines.signature import Signature
+
+if TYPE_CHECKING:
+    from app.tracing import Tracing
 
 # How long closing waits for a run that outlived its drain.
 _JOIN_SECONDS = 1.0
@@ -73,6 +77,7 @@ class Servable:
         split: Split,
         notes: Sequence[str],
         metadata: Mapping[str, Any],
+        tracing: "Tracing | None" = None,
     ) -> None:
         self.identity = identity
         self.head = identity.head()
@@ -88,6 +93,7 @@ class Servable:
         self.notes = tuple(notes)
         """What the load found worth saying in the model's status."""
         self.draining = False
+        self._tracing = tracing
         self._made_at = time.perf_counter()
         self._engine = engine
         self._loop = asyncio.get_running_loop()
@@ -191,10 +197,19 @@ class Servable:
         worker.busy_with = None
         self._idle.append(worker)
         self._look()
-        self._answer(batch, outcomes, started, ended)
+        self._answer(batch, outcomes, started, ended, worker)
         self._after()
 
-    def _answer(self, batch: Batch, outcomes: list[tuple[Member, Outcome]], started: float, ended: float) -> None:
+    def _answer(
+        self,
+        batch: Batch,
+        outcomes: list[tuple[Member, Outcome]],
+        started: float,
+        ended: float,
+        worker: Worker | None = None,
+    ) -> None:
+        if self._tracing is not None:
+            self._trace(self._tracing, batch, outcomes, started, ended, worker)
         seconds = ended - started
         tally = self.tally
         tally.releases[batch.reason] += 1
@@ -209,6 +224,35 @@ class Servable:
         if ran_whole:
             self.cost.observe(batch.group, batch.rows, seconds)
         tally.fold_if_long()
+
+    def _trace(
+        self,
+        tracing: "Tracing",
+        batch: Batch,
+        outcomes: list[tuple[Member, Outcome]],
+        started: float,
+        ended: float,
+        worker: Worker | None,
+    ) -> None:
+        """Before the requests are answered: their spans link to the batch's."""
+        identity = self.identity
+        tracing.batch(
+            [request.span for (request, _, _), _ in outcomes if request.span is not None],
+            started,
+            ended,
+            identity.model,
+            next((outcome for _, outcome in outcomes if isinstance(outcome, Exception)), None),
+            {
+                "octet.model": identity.model,
+                "octet.version": identity.version,
+                "octet.variant": identity.variant,
+                "octet.engine": identity.engine,
+                "octet.requests": len(outcomes),
+                "octet.rows": sum(stop - start for (_, start, stop), _ in outcomes),
+                "octet.release": batch.reason,
+                "thread.name": current_thread().name if worker is None else worker.name,
+            },
+        )
 
     def _after(self) -> None:
         """Keep the gauge, the timer and the drain in step with what is owned now."""

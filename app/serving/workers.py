@@ -19,6 +19,7 @@ class Worker:
     """One thread and its runner. `hand` gives it a batch, which comes back through `done` exactly once."""
 
     def __init__(self, name: str, runner: Runner, form: Form, loop: asyncio.AbstractEventLoop, done: Done) -> None:
+        self.name = name
         self.busy_with: Batch | None = None
         self._runner = runner
         self._form = form
