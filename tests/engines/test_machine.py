@@ -119,3 +119,10 @@ def test_usable_cores_keep_to_the_quota(imaginary: Path, quota: str, cores: int)
 def test_usable_cores_keep_to_the_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
     assert machine.usable_cores() == 1
+
+
+def test_usable_cores_keep_to_the_share_which_has_a_fingerprint_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = machine.fingerprint()
+    monkeypatch.setenv(machine.SHARE_VARIABLE, "3")
+    assert machine.usable_cores() == 3
+    assert machine.fingerprint() != whole

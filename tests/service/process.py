@@ -139,9 +139,9 @@ class Octet:
         """Wait until the sum of these lines is what the test waits for."""
         eventually(lambda: is_reached(self.sample(series)), f"{series} is as it should be")
 
-    def connect(self) -> Wire:
-        """A connection of raw bytes. It is closed with the server at the latest."""
-        return self._held.enter_context(Wire(self.port))
+    def connect(self, port: int | None = None) -> Wire:
+        """A connection of raw bytes, to another port where one is named. It is closed with the server at the latest."""
+        return self._held.enter_context(Wire(self.port if port is None else port))
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
