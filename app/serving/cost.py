@@ -1,6 +1,6 @@
 """What a batch of some size costs on this machine, as measured: decides whether it is worth a thread."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from itertools import islice
 
 # Handing a batch to a worker thread and back costs 100-150 us on a busy core. A batch that runs for less than this
@@ -16,6 +16,8 @@ DOWN = 0.25
 UP = 0.02
 # Shapes a client makes up must not grow the table without end; what is forgotten is measured again.
 MOST_GROUPS = 256
+# A row may cost this much more than at best, so that fewer wait for each other.
+HARDLY_MORE = 1.02
 
 
 class CostTable:
@@ -57,3 +59,17 @@ class CostTable:
         size = rows.bit_length()
         before = known.get(size, seconds)
         known[size] = before + (seconds - before) * (DOWN if seconds < before else UP)
+
+
+def worth_joining(seconds: Mapping[int, float], most_rows: int) -> int:
+    """How many rows a batch should have at most, given the seconds that batches of 1, 2, 4, ... rows take.
+
+    The fewest that cost hardly more each than they do at best: larger batches give no throughput and keep their first
+    rows waiting for the last ones. `most_rows` where no size that was measured is too large.
+    """
+    largest = max(seconds)
+    if seconds[largest] < LOOP_BOUND_SECONDS:  # keeps nobody waiting
+        return most_rows
+    cheapest = min(taken / rows for rows, taken in seconds.items())
+    fewest = min(rows for rows, taken in seconds.items() if taken / rows <= cheapest * HARDLY_MORE)
+    return most_rows if fewest == largest > most_rows // 2 else fewest

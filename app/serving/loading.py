@@ -5,13 +5,12 @@ Everything here blocks and runs in a thread of its own while the old servable go
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 from time import perf_counter
 from typing import Protocol
 
 from app.serving.batch import group_of
-from app.serving.cost import LOOP_BOUND_SECONDS, CostTable
+from app.serving.cost import CostTable, worth_joining
 from app.serving.golden import Reference, batch_of, check
 from app.serving.parity import batch_dependence
 from app.settings import ModelSettings
@@ -27,8 +26,8 @@ PROBE_SECONDS = 1.0
 _PARITY_ROWS = 4
 # Times a batch of each size is run before its cost is believed; the first one allocates.
 _WARM_RUNS = 3
-# A row must get this much cheaper by joining twice as many.
-_WORTH = 0.97
+# A batch that takes so long is the largest to be tried: its first row would wait for its last.
+_LONG_SECONDS = 0.2
 
 
 class Memory(Protocol):
@@ -131,28 +130,20 @@ def _may_batch(signature: Signature, runner: Runner, rows: Callable[[], Arrays])
 
 
 def _warm_up(signature: Signature, runners: list[Runner], most_rows: int) -> tuple[CostTable, int]:
-    """Run every runner, and learn from the first one what batches cost and how many rows are worth joining.
-
-    Sizes double until a row of a larger batch is no cheaper: batches beyond that give no throughput and keep their
-    first rows waiting for the last ones.
-    """
+    """Run every runner, and learn from the first one what batches cost and how many rows are worth joining."""
     cost = CostTable()
-    rows, best_rows, best_of_a_row = 1, 1, inf
+    rows, seconds = 1, 0.0
     try:
         for runner in runners[1:]:
             runner.run(sample_inputs(signature, 1, seed=0))
-        while rows <= most_rows:
+        while rows <= most_rows and seconds < _LONG_SECONDS:
             inputs = sample_inputs(signature, rows, seed=0)
             seconds = min(_timed(runners[0], inputs) for _ in range(_WARM_RUNS))
             cost.observe(group_of(inputs) if signature.batch_axis is not None else None, rows, seconds)
-            if seconds / rows < best_of_a_row * _WORTH:
-                best_rows, best_of_a_row = rows, seconds / rows
-            elif seconds > LOOP_BOUND_SECONDS:
-                return cost, best_rows
             rows *= 2
-    except EngineError:
-        pass  # made-up rows are refused; real ones will be measured as they come
-    return cost, most_rows
+    except EngineError:  # made-up rows are refused; real ones will be measured as they come
+        return cost, most_rows
+    return cost, worth_joining(cost.by_rows(), most_rows)
 
 
 def _timed(runner: Runner, inputs: Arrays) -> float:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.serving.cost import LOOP_BOUND_SECONDS, MOST_GROUPS, CostTable
+from app.serving.cost import LOOP_BOUND_SECONDS, MOST_GROUPS, CostTable, worth_joining
 
 seconds = st.floats(1e-6, 10.0)
 
@@ -75,3 +75,22 @@ def test_a_model_whose_cost_depends_on_its_values_leaves_the_loop_for_good() -> 
     for _ in range(1000):
         cost.observe("g", 1, LOOP_BOUND_SECONDS / 10)
     assert not cost.runs_on_loop("g", 1)
+
+
+@pytest.mark.parametrize(
+    ("milliseconds_a_row", "most_rows", "wanted"),
+    [
+        ([0.138, 0.131, 0.126, 0.125, 0.125], 16, 4),  # the digits model
+        ([20.5, 20.1, 20.0, 19.8, 19.7], 64, 4),  # no step is worth 2 %, together they are
+        ([75.0, 75.0, 76.0], 64, 1),
+        ([75.0], 1, 1),
+        ([8.0, 4.0, 2.0, 1.0], 15, 15),  # larger than 8 was not measured, and may be better still
+        ([8.0, 4.0, 2.0, 1.0], 64, 8),  # larger ones take too long
+        ([0.02, 0.01, 0.01, 0.01], 64, 64),  # none keeps anybody waiting
+    ],
+)
+def test_as_few_rows_join_as_are_nearly_the_cheapest(
+    milliseconds_a_row: list[float], most_rows: int, wanted: int
+) -> None:
+    seconds = {1 << i: (1 << i) * each / 1000 for i, each in enumerate(milliseconds_a_row)}
+    assert worth_joining(seconds, most_rows) == wanted
