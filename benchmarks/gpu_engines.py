@@ -1,5 +1,6 @@
 """What there is here to run a model on a GPU, each opened in the same way."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,34 +38,30 @@ def subjects(folder: Path, most_rows: int) -> tuple[list[Subject], list[str]]:
 
 def _tensorrt(folder: Path, most_rows: int) -> Subject:
     from engines.tensorrt.build import Bounds, BuildSettings
-    from engines.tensorrt.build_apart import obtain, target_there
-    from engines.tensorrt.engine import load
+    from engines.tensorrt.build_apart import obtain
+    from engines.tensorrt.engine import load, target_here
     from engines.tensorrt.module import load_module
-    from engines.tensorrt.plans import Plans
+    from engines.tensorrt.plans import Plan, Plans
 
     module = load_module(has_device=True)
     plans = Plans(folder / "plans")
 
-    def settings(case: Case) -> BuildSettings:
-        return BuildSettings(rows=Bounds(1, min(32, most_rows), most_rows), tf32=case.precision != "fp32")
+    def plan_of(case: Case) -> Plan:
+        settings = BuildSettings(rows=Bounds(1, min(32, most_rows), most_rows), tf32=case.precision != "fp32")
+        return obtain(case.path, case.signature, settings, target_here(), plans, lambda what, share: None)
 
     def open_case(case: Case, instances: int, graphs: bool) -> Engine:
-        return load(
-            case.path,
-            case.signature,
-            instances=instances,
-            threads=1,
-            plans=plans,
-            settings=settings(case),
-            progress=lambda what, share: None,
-            graphs=graphs,
-        )
+        return load(case.path, case.signature, instances=instances, threads=1, plan=plan_of(case), graphs=graphs)
 
     def facts(case: Case) -> dict[str, Any]:
-        plan = obtain(case.path, case.signature, settings(case), target_there(), plans, lambda what, share: None)
-        precisions = list(plan.facts.pop("precisions").values())
-        products = {precision: precisions.count(precision) for precision in sorted(set(precisions))}
-        return {**plan.facts, "plan_bytes": plan.bytes, "products": products}
+        plan = plan_of(case)
+        products = dict(Counter(sorted(plan.facts.precisions.values())))
+        return {
+            "seconds": plan.facts.seconds,
+            "layers": plan.facts.layers,
+            "plan_bytes": plan.bytes,
+            "products": products,
+        }
 
     return Subject(f"{module.name.replace('_', '-')} {module.version}", open_case, True, facts)
 

@@ -35,8 +35,8 @@ def print_checked(answers: Mapping[str, Checked]) -> None:
 def plan_told(plan: Plan) -> str:
     """What was built, for which device, and how long it took."""
     target, facts = plan.made.target, plan.facts
-    what = f"{_library(target)} for {_device(target)}, {decimal(plan.bytes)}, built in {facts['seconds']} s"
-    return f"{what}: {_counted(facts['precisions'])}"
+    what = f"{_library(target)} for {_device(target)}, {decimal(plan.bytes)}, built in {facts.seconds} s"
+    return f"{what}: {_counted(facts.precisions)}"
 
 
 def plan_json(name: str, plan: Plan) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def print_plans(plans: Sequence[tuple[str, Plan]]) -> None:
             _device(plan.made.target),
             f"{plan.made.settings.rows.least} to {plan.made.settings.rows.most}",
             decimal(plan.bytes),
-            f"{plan.facts['seconds']} s",
+            f"{plan.facts.seconds} s",
             plan.made.key[:12],
         )
         for name, plan in plans

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile
@@ -105,14 +106,15 @@ def _load(
 
 def _opens_plan(store: Store, path: Path, variant: str, settings: ModelSettings) -> OpenEngine:
     """TensorRT, imported by the first variant that needs it. Raises LoadError."""
-    from app.control.plans import has_plan, how_to_open
-    from engines.tensorrt.opener import opener
+    from app.control.plans import find_plan
+    from engines.tensorrt.engine import load as load_plan
 
-    if not has_plan(store, path, variant, settings):
+    plan = find_plan(store, path, variant, settings)
+    if plan is None:
         raise PlanMissing(
             "its plan is not built yet; it takes over as soon as it is (octet engine build does so before)"
         )
-    return opener(**how_to_open(store, variant, settings))
+    return partial(load_plan, plan=plan)
 
 
 def _reference_here(path: Path, signature: Signature, open_processor: OpenEngine) -> Reference | None:

@@ -71,10 +71,9 @@ def how_to_open(store: Store, variant: str, settings: ModelSettings) -> dict[str
     return {"folder": str(store.plans), "settings": asdict(build_settings(variant, settings))}
 
 
-def has_plan(store: Store, path: Path, variant: str, settings: ModelSettings) -> bool:
-    """Whether the plan of a variant is there; its file lies at `path`. Raises LoadError where nothing could run it."""
-    made = Made(onnx_digest(path), build_settings(variant, settings), target_here())
-    return Plans(store.plans).find(made) is not None
+def find_plan(store: Store, path: Path, variant: str, settings: ModelSettings) -> Plan | None:
+    """The plan of a variant, if it is there; its file lies at `path`. Raises LoadError where nothing could run it."""
+    return Plans(store.plans).find(Made(onnx_digest(path), build_settings(variant, settings), target_here()))
 
 
 def named_plans(store: Store) -> list[tuple[str, Plan]]:

@@ -55,6 +55,16 @@ class BuildSettings:
         return BuildSettings(**(record | bounds))
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What reports tell of a build."""
+
+    seconds: float
+    layers: int
+    precisions: dict[str, str]
+    """Of each convolution and product by name."""
+
+
 def build(
     reading: Reading,
     shapes: Mapping[str, Sequence[Sequence[int]]],
@@ -62,8 +72,8 @@ def build(
     known_timings: bytes,
     folder: Path,
     progress: Progress,
-) -> dict[str, Any]:
-    """Write PLAN into the folder, and TIMINGS where the module keeps them; gives facts for the sidecar.
+) -> Facts:
+    """Write PLAN into the folder, and TIMINGS where the module keeps them.
 
     `shapes` holds the least, the usual and the most of each input with dynamic dimensions. Raises LoadError with what
     TensorRT logs.
@@ -80,8 +90,7 @@ def build(
     (folder / PLAN).write_bytes(built)
     if keeps_timings(reading.module):
         (folder / TIMINGS).write_bytes(config.get_timing_cache().serialize())
-    seconds = round(perf_counter() - started, 2)
-    return {"seconds": seconds, "layers": reading.layers(), "precisions": reading.precisions()}
+    return Facts(round(perf_counter() - started, 2), reading.layers(), reading.precisions())
 
 
 def _configured(reading: Reading, settings: BuildSettings) -> Any:
@@ -149,4 +158,6 @@ def _monitor(reading: Reading, progress: Progress) -> Any:
 
 
 def _failure(reading: Reading, doing: str) -> LoadError:
-    return LoadError(f"{reading.module.name} cannot {doing}: {taken_words(reading.log) or 'it does not say why'}")
+    words = taken_words(reading.log) or "it does not say why"
+    mends = "; set tensorrt_lengths to what the model can have" if "violate shape constraints" in words else ""
+    return LoadError(f"{reading.module.name} cannot {doing}: {words}{mends}")

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from engines.elsewhere import asking, python_of
-from engines.errors import LoadError
+from engines.errors import LoadError, ModelFileError
 from engines.signature import Signature
-from engines.tensorrt.build import BuildSettings, Progress
+from engines.tensorrt.build import BuildSettings, Facts, Progress
 from engines.tensorrt.device import count
 from engines.tensorrt.digest import onnx_digest
 from engines.tensorrt.module import RTX, installed
@@ -81,7 +81,10 @@ def obtain(
     node, operator and reason, how its process ended, or that the time was over.
     """
     shapes = profile_shapes(signature, settings)
-    made = Made(onnx_digest(path), settings, target)
+    try:
+        made = Made(onnx_digest(path), settings, target)
+    except ModelFileError as error:
+        raise LoadError(str(error)) from None
     if found := plans.find(made):
         return found
     if refusals := refused_forms(path, signature):
@@ -103,7 +106,7 @@ def obtain(
                 case {"progress": [what, done]}:
                     progress(what, done)
                 case {"built": facts}:
-                    return plans.keep(made, folder, facts)
+                    return plans.keep(made, folder, Facts(**facts))
         raise AssertionError("a child that ends without an answer raises")
 
 

@@ -53,7 +53,7 @@ def _build(reading: Reading, target: Target, question: dict[str, Any], tell: Tel
         Path(question["folder"]),
         lambda what, done: tell(progress=[what, done]),
     )
-    tell(built=facts)
+    tell(built=asdict(facts))
 
 
 def main() -> None:

@@ -10,13 +10,11 @@ from engines.index_bounds import index_bounds, refuse_indices
 from engines.onnx_file import parse_onnx
 from engines.signature import Signature
 from engines.tensorrt.buckets import bucket_of, buckets
-from engines.tensorrt.build import BuildSettings, Progress
-from engines.tensorrt.build_apart import obtain
 from engines.tensorrt.context import Context, Form
 from engines.tensorrt.device import Cuda, CudaError, DeviceMemoryFull
 from engines.tensorrt.module import Module, listen, load_module, taken_words
-from engines.tensorrt.plans import Plans, Target
-from engines.tensorrt.ports import Ports, read_ports, refuse_dtypes
+from engines.tensorrt.plans import Plan, Target
+from engines.tensorrt.ports import Ports, read_ports
 from engines.tensorrt.warm_up import warm_up
 
 
@@ -26,25 +24,24 @@ def load(
     *,
     instances: int,
     threads: int,  # noqa: ARG001  an engine on a processor has them
-    plans: Plans,
-    settings: BuildSettings,
-    progress: Progress,
+    plan: Plan,
     graphs: bool = True,
 ) -> "TensorRtEngine":
-    """Open an ONNX file for `instances` workers: its plan is taken from `plans`, or built and kept there.
+    """Open an ONNX file for `instances` workers, by the plan that was built of it for `target_here`.
 
     Runs on the first device; CUDA_VISIBLE_DEVICES says which one that is. `threads` means nothing here: a device has
-    its own. Without `graphs` no CUDA graph is captured. Raises LoadError: no device, no TensorRT, a model that it does
-    not run, too little memory.
+    its own. Without `graphs` no CUDA graph is captured. Raises LoadError: no device, no TensorRT, a plan that it cannot
+    read or load, a model that it does not run, too little memory.
     """
-    refuse_dtypes(signature)
     try:
-        cuda, module, target = _here()
+        cuda, module, _ = _here()
         bounds = index_bounds(parse_onnx(path))
-        plan = obtain(path, signature, settings, target, plans, progress).path.read_bytes()
-        return TensorRtEngine(signature, plan, cuda, module, bounds, instances=instances, graphs=graphs)
+        built = plan.path.read_bytes()
+        return TensorRtEngine(signature, built, cuda, module, bounds, instances=instances, graphs=graphs)
     except (CudaError, ModelFileError) as error:
         raise LoadError(str(error)) from None
+    except OSError as error:  # another process prunes
+        raise LoadError(f"the plan {plan.path} cannot be read: {error.strerror}; load the model again") from None
 
 
 def target_here() -> Target:
@@ -98,9 +95,11 @@ class TensorRtEngine:
                 self._contexts.append(context)
                 forms = warm_up(context, ports, signature, sizes, graphs=graphs)
                 self._runners.append(TensorRtRunner(context, signature, forms, bounds))
-        except EngineError as error:
+        except BaseException as error:
             self.close()
-            raise LoadError(f"{self.name} cannot run the model here: {_advised(error)}") from None
+            if isinstance(error, EngineError):
+                raise LoadError(f"{self.name} cannot run the model here: {_advised(error)}") from None
+            raise
 
     def runner(self) -> "TensorRtRunner":
         """A runner with a context of its own, warm at every batch size."""

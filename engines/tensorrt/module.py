@@ -17,7 +17,7 @@ WHOLE = "tensorrt"
 RTX = "tensorrt_rtx"
 
 # `[checkMacros.cpp::catchCudaError::250] ` before what is said, and `. In enqueueV3 at /_src/a.cpp:12` behind it
-_PLACE = re.compile(r"^\[\S+\] |[. ]*\bIn \w+ at \S+:\d+ ?")
+_PLACE = re.compile(r"^\[\S+\] |[. ]*\bIn \S+ at \S+:\d+ ?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,16 @@
 """Forms of an ONNX file that TensorRT refuses, or takes for something else without a word; found before any build."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import onnx
 from onnx import NodeProto, TensorProto, numpy_helper
 from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
 
-from engines.errors import LoadError
 from engines.onnx_walk import nodes_of
 from engines.quantize.weights import held_constants
 from engines.signature import Signature
-from engines.tensorrt.ports import refuse_dtypes
+from engines.tensorrt.ports import DTYPES
 from engines.tensorrt.refusal import Refusal, mend_of
 
 _QDQ = ("QuantizeLinear", "DequantizeLinear")
@@ -31,12 +30,7 @@ def refused_forms(path: Path, signature: Signature) -> tuple[Refusal, ...]:
             load_external_data_for_tensor(tensor, str(path.parent))
     reasons = {_named(node): (node, _reason(node, held)) for node in nodes_of(model) if node.op_type in _QDQ}
     return (
-        *_dtypes(signature),
-        *(
-            Refusal("", "", f"input '{spec.name}' is of unknown rank", "export the model with its shape")
-            for spec in signature.inputs
-            if spec.shape is None
-        ),
+        *_refused_specs(signature),
         *(
             Refusal(name, node.op_type, reason, mend_of(node.op_type, reason))
             for name, (node, reason) in reasons.items()
@@ -45,13 +39,14 @@ def refused_forms(path: Path, signature: Signature) -> tuple[Refusal, ...]:
     )
 
 
-def _dtypes(signature: Signature) -> tuple[Refusal, ...]:
-    try:
-        refuse_dtypes(signature)
-    except LoadError as error:
-        reason, _, mends = str(error).rpartition("; ")
-        return (Refusal("", "", reason, mends),)
-    return ()
+def _refused_specs(signature: Signature) -> Iterator[Refusal]:
+    specs, known = (*signature.inputs, *signature.outputs), DTYPES.values()
+    if others := sorted({f"{spec.dtype} ('{spec.name}')" for spec in specs if spec.dtype not in known}):
+        reason = f"TensorRT runs no {', '.join(others)}, only {', '.join(known)}"
+        yield Refusal("", "", reason, "serve this model with onnxruntime")
+    for spec in signature.inputs:
+        if spec.shape is None:
+            yield Refusal("", "", f"input '{spec.name}' is of unknown rank", "export the model with its shape")
 
 
 def _named(node: NodeProto) -> str:

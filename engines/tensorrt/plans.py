@@ -13,14 +13,14 @@ import json
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from engines.errors import LoadError
-from engines.tensorrt.build import PLAN, TIMINGS, BuildSettings
+from engines.tensorrt.build import PLAN, TIMINGS, BuildSettings, Facts
 
 NO_DEVICE = "none"
 
@@ -70,8 +70,7 @@ class Plan:
     made: Made
     bytes: int
     digest: str
-    facts: dict[str, Any] = field(default_factory=dict)
-    """Of its build, for reports: seconds, layers, and the precision of each product."""
+    facts: Facts
 
 
 class Plans:
@@ -86,8 +85,11 @@ class Plans:
         plan = self._told(self.folder / f"{made.key}.json")
         if plan is None or plan.made != made:
             return None
-        with plan.path.open("rb") as file:
-            return plan if file_digest(file, "sha256").hexdigest() == plan.digest else None
+        try:
+            with plan.path.open("rb") as file:
+                return plan if file_digest(file, "sha256").hexdigest() == plan.digest else None
+        except OSError:  # it was pruned meanwhile, or is of a user who shares it with nobody
+            return None
 
     def all(self) -> list[Plan]:
         """Every plan whose sidecar fits, by path. Their bytes are not read."""
@@ -103,15 +105,17 @@ class Plans:
         with self._alone():
             for left in self.folder.glob("building-*"):  # by one that was killed
                 shutil.rmtree(left, ignore_errors=True)
-            with TemporaryDirectory(prefix="building-", dir=self.folder) as folder:
+            with self._telling():
+                scratch = TemporaryDirectory(prefix="building-", dir=self.folder)
+            with scratch as folder:
                 yield Path(folder)
 
-    def keep(self, made: Made, folder: Path, facts: dict[str, Any]) -> Plan:
+    def keep(self, made: Made, folder: Path, facts: Facts) -> Plan:
         """Take in what a build has left in its folder, in place of what was there. Raises LoadError."""
         built, path = folder / PLAN, self.folder / f"{made.key}.plan"
         with built.open("rb") as file:
             plan = Plan(path, made, built.stat().st_size, file_digest(file, "sha256").hexdigest(), facts)
-        record = {**asdict(made), "digest": plan.digest, "bytes": plan.bytes, "facts": facts}
+        record = {**asdict(made), "digest": plan.digest, "bytes": plan.bytes, "facts": asdict(facts)}
         sidecar = folder / "sidecar"
         with self._telling():
             sidecar.write_text(json.dumps(record, indent=1))
@@ -145,7 +149,8 @@ class Plans:
         try:
             record = json.loads(sidecar.read_bytes())
             made = Made.from_json(record)
-            plan = Plan(sidecar.with_suffix(".plan"), made, record["bytes"], record["digest"], record["facts"])
+            facts = Facts(**record["facts"])
+            plan = Plan(sidecar.with_suffix(".plan"), made, record["bytes"], record["digest"], facts)
             fits = made.key == sidecar.stem and plan.path.stat().st_size == plan.bytes
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -166,7 +171,7 @@ class Plans:
             yield
         except OSError as error:
             raise LoadError(
-                f"plans cannot be kept in {self.folder}: {error.strerror}; let the server write there"
+                f"plans cannot be kept in {self.folder}: {error.strerror}; let the server write there, and have room"
             ) from None
 
     def _remove_all_but(self, files: Collection[Path]) -> None:

@@ -10,7 +10,7 @@ from engines.signature import NUMPY_DTYPES, Signature, TensorSpec
 from engines.tensorrt.module import Module
 from engines.tensorrt.profile import Shapes
 
-_DTYPES = {
+DTYPES = {
     "FLOAT": "float32",
     "HALF": "float16",
     "BF16": "bfloat16",
@@ -20,7 +20,7 @@ _DTYPES = {
     "UINT8": "uint8",
     "BOOL": "bool",
 }
-"""TensorRT's name -> the signature's. `nptype` of the module itself raises on BF16."""
+"""What TensorRT takes and gives: its name -> the signature's. `nptype` of the module itself raises on BF16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +31,6 @@ class Ports:
     outputs: dict[str, np.dtype[Any]]
     shapes: dict[str, Shapes]
     """Of the inputs: what the plan was built for."""
-
-
-def refuse_dtypes(signature: Signature) -> None:
-    """Raises LoadError for what TensorRT does not take or give: text, 16-bit integers, float64 ..."""
-    specs = (*signature.inputs, *signature.outputs)
-    others = sorted({f"{spec.dtype} ('{spec.name}')" for spec in specs if spec.dtype not in _DTYPES.values()})
-    if others:
-        known = ", ".join(_DTYPES.values())
-        raise LoadError(f"TensorRT runs no {', '.join(others)}, only {known}; serve this model with onnxruntime")
 
 
 def read_ports(module: Module, engine: Any, signature: Signature) -> Ports:
@@ -77,9 +68,9 @@ def _shapes(engine: Any, spec: TensorSpec) -> Shapes:
 
 def _dtype(engine: Any, spec: TensorSpec) -> np.dtype[Any]:
     found = engine.get_tensor_dtype(spec.name).name
-    if _DTYPES.get(found) != spec.dtype:
+    if DTYPES.get(found) != spec.dtype:
         raise LoadError(
-            f"'{spec.name}' of the plan is {_DTYPES.get(found, found)}, its signature says {spec.dtype}; serve this "
+            f"'{spec.name}' of the plan is {DTYPES.get(found, found)}, its signature says {spec.dtype}; serve this "
             "model with onnxruntime"
         )
     return NUMPY_DTYPES[spec.dtype]

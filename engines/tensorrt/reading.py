@@ -29,9 +29,9 @@ class Reading:
         self._parser = module.api.OnnxParser(self.network, self.log)  # it owns the weights
         accepted = self._parser.parse_from_file(str(path))
         errors = [self._parser.get_error(index) for index in range(self._parser.num_errors)]
-        self.refusals = [_refusal(error) for error in errors]
         if not accepted and not errors:
             raise LoadError(f"{module.name} cannot read {path.name}: {taken_words(self.log) or 'it does not say why'}")
+        self.refusals = [_refusal(error) for error in errors] or list(self._refused_inputs())
 
     def layers(self) -> int:
         """How many layers the network has."""
@@ -41,6 +41,16 @@ class Reading:
         """Of each convolution and product by name: `int8` where both sides come from Q/DQ, else what it computes in."""
         makers = {layer.get_output(n).name: layer for layer in self._layers() for n in range(layer.num_outputs)}
         return {layer.name: self._precision(layer, makers) for layer in self._layers() if layer.type.name in _PRODUCTS}
+
+    def _refused_inputs(self) -> Iterator[Refusal]:
+        inputs = (self.network.get_input(index) for index in range(self.network.num_inputs))
+        for name in (tensor.name for tensor in inputs if tensor.is_shape_tensor):
+            yield Refusal(
+                "",
+                "",
+                f"the values of input '{name}' decide shapes, and no memory can be held ready for them",
+                "serve this model with onnxruntime",
+            )
 
     def _layers(self) -> Iterator[Any]:
         return (self.network.get_layer(index) for index in range(self.network.num_layers))

@@ -63,7 +63,7 @@ def reason_of(said: str) -> str:
     """The reason in what the parser says: without its own source, and without what follows from having no GPU."""
     lines = [line for line in said.splitlines() if "Cuda Runtime" not in line]
     told = lines[-1] if lines else said
-    if found := re.search(r"Error Code \d+: [^(]*\((?:\S+: )?(.*?)\.? In \w+ at .*\)", told):
+    if found := re.search(r"Error Code \d+: [^(]*\((?:\S+: )?(.*?)\.? In \S+ at .*\)", told):
         return found[1]
     told = told.rpartition("Assertion failed: ")[2]
     if told.strip() in ("false", "") or "plugin" in told.lower():

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -10,10 +11,10 @@ from unittest.mock import patch
 import onnx
 
 from engines.signature import Signature
-from engines.tensorrt import engine
-from engines.tensorrt.build import PLAN, Bounds, BuildSettings
-from engines.tensorrt.plans import Made, Plan, Plans, Target
-from engines.tensorrt.profile import profile_shapes
+from engines.tensorrt import build_apart, engine
+from engines.tensorrt.build import PLAN, Bounds, BuildSettings, Facts
+from engines.tensorrt.build_apart import obtain
+from engines.tensorrt.plans import Plan, Plans
 
 FAKES = Path(__file__).parent / "gpu"
 """On PYTHONPATH, it gives the fakes to another process."""
@@ -62,17 +63,15 @@ def open_here(
     graphs: bool = True,
 ) -> engine.TensorRtEngine:
     """The model on the fake device that is there, with a plan that is made without a child process."""
-    with patch.object(engine, "obtain", _obtain):
-        return engine.load(
-            path,
-            signature,
-            instances=instances,
-            threads=threads,
-            plans=Plans(path.parent / "plans"),
-            settings=settings,
-            progress=lambda what, share: None,
-            graphs=graphs,
-        )
+    plan = plan_here(path, signature, settings)
+    return engine.load(path, signature, instances=instances, threads=threads, plan=plan, graphs=graphs)
+
+
+def plan_here(path: Path, signature: Signature, settings: BuildSettings = SETTINGS) -> Plan:
+    """A plan that is made as all are, but without a child process."""
+    plans = Plans(path.parent / "plans")
+    with patch.object(build_apart, "_asked", _asked):
+        return obtain(path, signature, settings, engine.target_here(), plans, lambda what, share: None)
 
 
 def open_on_fake_gpu(path: Path, signature: Signature, *, instances: int, threads: int) -> engine.TensorRtEngine:
@@ -81,17 +80,9 @@ def open_on_fake_gpu(path: Path, signature: Signature, *, instances: int, thread
         return open_here(path, signature, instances=instances, threads=threads)
 
 
-def _obtain(
-    path: Path,
-    signature: Signature,
-    settings: BuildSettings,
-    target: Target,
-    plans: Plans,
-    progress: Any,
-) -> Plan:
+def _asked(question: dict[str, Any], most_seconds: float) -> Iterator[dict[str, Any]]:
     from tensorrt.plan import Plan as FakePlan
 
-    made = Made("of whatever model", settings, target)
-    with plans.building() as folder:
-        (folder / PLAN).write_bytes(FakePlan(onnx.load(path), profile_shapes(signature, settings)).write())
-        return plans.keep(made, folder, {})
+    built = FakePlan(onnx.load(question["path"]), question["shapes"])
+    Path(question["folder"], PLAN).write_bytes(built.write())
+    yield {"built": asdict(Facts(0.0, 1, {}))}

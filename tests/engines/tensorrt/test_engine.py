@@ -1,23 +1,27 @@
 """Plans on a fake device: what is asked of it, in which order, and what becomes of its failures."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import ModelProto
 
-from engines.engine import Array
+from engines.engine import Array, Engine
 from engines.errors import InputRefused, LoadError, RunError
 from engines.onnx_file import read_onnx
 from engines.tensorrt import engine as engine_module
 from engines.tensorrt.build import Bounds, BuildSettings
+from engines.tensorrt.context import Form
 from engines.tensorrt.engine import TensorRtEngine, load
 from engines.tensorrt.module import RTX, Module
+from engines.tensorrt.opener import opener
 from engines.tensorrt.plans import Plans, Target
-from tests.fakes.fake_gpu import FAKES, FakeGpu, open_here
-from tests.graphs import linear, model, node, value
+from tests.fakes.fake_gpu import FAKES, FakeGpu, open_here, plan_here
+from tests.graphs import identity, linear, model, node, save, value
 
 Opened = Callable[..., TensorRtEngine]
 
@@ -48,7 +52,7 @@ def rows_of(count: int) -> Array:
     return np.random.default_rng(count).normal(size=(count, 4)).astype(np.float32)
 
 
-def is_right(engine: TensorRtEngine) -> None:
+def is_right(engine: Engine) -> None:
     runner = engine.runner()
     for count in (1, 3, 8, 2, 5):
         assert np.allclose(runner.run({"x": rows_of(count)})["y"], rows_of(count) @ WEIGHTS, atol=1e-5)
@@ -224,10 +228,40 @@ def test_without_a_device_nothing_of_tensorrt_is_touched(opened: Opened, gpu: Fa
 
 
 def test_a_dtype_that_tensorrt_narrows_is_refused_before_a_build(opened: Opened, tmp_path: Path) -> None:
-    wide = model([node("Identity", ["x"], ["y"])], [value("x", "float64")], [value("y", "float64")])
-    with pytest.raises(LoadError, match=r"runs no float64 \('x'\), float64 \('y'\)"):
-        opened(wide)
+    with pytest.raises(LoadError, match=r"runs no float64 \('x'\), float64 \('y'\), only .*; serve this model with"):
+        opened(identity("float64", ("N", 2)))
     assert not (tmp_path / "plans").exists()
+
+
+def test_a_plan_of_another_dtype_than_the_signature_s_is_refused(gpu: FakeGpu, tmp_path: Path) -> None:
+    path = save(identity("float32", ("N", 2)), tmp_path / "model.onnx")
+    plan = plan_here(path, read_onnx(path).signature)
+    save(identity("int32", ("N", 2)), path)
+    with pytest.raises(LoadError, match="'x' of the plan is float32, its signature says int32"):
+        load(path, read_onnx(path).signature, instances=1, threads=1, plan=plan)
+
+
+def test_a_plan_that_was_pruned_before_it_is_read_is_told(gpu: FakeGpu, tmp_path: Path) -> None:
+    path = save(linear(WEIGHTS), tmp_path / "model.onnx")
+    plan = plan_here(path, read_onnx(path).signature)
+    Plans(tmp_path / "plans").prune(())
+    with pytest.raises(LoadError, match=r"plan cannot be read: No such file or directory; load the model again"):
+        load(path, read_onnx(path).signature, instances=1, threads=1, plan=plan)
+
+
+def test_whatever_else_goes_wrong_leaves_no_memory_behind(
+    opened: Opened, gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second worker's warm-up fails in a way that nobody foresaw."""
+    worked = iter([engine_module.warm_up])
+
+    def warm_up(*arguments: Any, **named: Any) -> list[Form]:
+        return next(worked)(*arguments, **named)
+
+    monkeypatch.setattr(engine_module, "warm_up", warm_up)
+    with pytest.raises(StopIteration):
+        opened(linear(WEIGHTS), instances=2)
+    assert gpu.device.left_behind == {}
 
 
 # ---- from the ONNX file, with a child process that builds
@@ -236,17 +270,9 @@ def test_a_dtype_that_tensorrt_narrows_is_refused_before_a_build(opened: Opened,
 def test_what_a_child_built_runs(gpu: FakeGpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(FAKES))
     onnx.save(linear(WEIGHTS), tmp_path / "model.onnx")
-    plans = Plans(tmp_path / "plans")
-    engine = load(
-        tmp_path / "model.onnx",
-        read_onnx(tmp_path / "model.onnx").signature,
-        instances=1,
-        threads=1,
-        plans=plans,
-        settings=TO_8,
-        progress=lambda what, share: None,
-    )
+    opens = opener(folder=str(tmp_path / "plans"), settings=asdict(TO_8))
+    engine = opens(tmp_path / "model.onnx", read_onnx(tmp_path / "model.onnx").signature, instances=1, threads=1)
     is_right(engine)
     engine.close()
-    (plan,) = plans.all()
+    (plan,) = Plans(tmp_path / "plans").all()
     assert plan.made.target == Target("tensorrt", "0.0.fake", "FAKE GPU (ONNX Runtime on the CPU)", "01", "13.0")

@@ -1,5 +1,6 @@
 """The cache of plans: what its key depends on, and what is found, kept and pruned."""
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -12,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.errors import LoadError
-from engines.tensorrt.build import PLAN, TIMINGS, Bounds, BuildSettings
+from engines.tensorrt.build import PLAN, TIMINGS, Bounds, BuildSettings, Facts
 from engines.tensorrt.digest import digest_of, onnx_digest
 from engines.tensorrt.plans import Made, Plan, Plans, Target
 from tests import graphs
 
 TARGET = Target("tensorrt", "11.4.0.106", "NVIDIA H200", "90", "13.0")
 MADE = Made("a" * 64, BuildSettings(), TARGET)
+FACTS = Facts(1.5, 2, {"product": "int8"})
 
 SETTINGS = st.builds(
     BuildSettings,
@@ -94,7 +96,7 @@ def keep(plans: Plans, made: Made = MADE, content: bytes = b"a plan", at: int = 
     with plans.building() as folder:
         (folder / PLAN).write_bytes(content)
         (folder / TIMINGS).write_bytes(b"times")
-        plan = plans.keep(made, folder, {"seconds": 1.5})
+        plan = plans.keep(made, folder, FACTS)
     os.utime(plan.path, (at, at))
     return plan
 
@@ -109,7 +111,7 @@ def test_what_is_kept_is_found_again(plans: Plans) -> None:
     kept = keep(plans)
     assert plans.find(MADE) == kept
     assert kept.path.read_bytes() == b"a plan"
-    assert (kept.bytes, kept.facts) == (6, {"seconds": 1.5})
+    assert (kept.bytes, kept.facts) == (6, FACTS)
     assert plans.all() == [kept]
     assert plans.timings(TARGET).read_bytes() == b"times"
     assert names(plans) == {f"{MADE.key}.plan", f"{MADE.key}.json", plans.timings(TARGET).name, "lock"}
@@ -152,6 +154,11 @@ def forget_digest(plan: Plan) -> None:
     sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "digest": None}))
 
 
+def forget_facts(plan: Plan) -> None:
+    sidecar = plan.path.with_suffix(".json")
+    sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "facts": {}}))
+
+
 def make_it_a_list(plan: Plan) -> None:
     plan.path.with_suffix(".json").write_text("[1]")
 
@@ -164,8 +171,11 @@ def take_that_of_another(plan: Plan) -> None:
 
 @pytest.mark.parametrize(
     "harm",
-    [spoil_plan, cut_plan, lose_plan, spoil_sidecar, lose_sidecar, forget_digest, make_it_a_list, take_that_of_another],
-)
+    [
+        spoil_plan, cut_plan, lose_plan, spoil_sidecar, lose_sidecar, forget_digest, forget_facts, make_it_a_list,
+        take_that_of_another,
+    ],
+)  # fmt: skip
 def test_what_is_not_whole_is_not_found_and_can_be_kept_again(plans: Plans, harm: Callable[[Plan], None]) -> None:
     harm(keep(plans))
     assert plans.find(MADE) is None
@@ -196,6 +206,30 @@ def test_where_nothing_can_be_kept_it_is_said(tmp_path: Path) -> None:
         LoadError, match=r"plans cannot be kept in .*cache/plans: Not a directory; let the server write"
     ):
         keep(Plans(tmp_path / "cache" / "plans"))
+
+
+def test_a_disk_that_is_full_when_a_build_begins_is_said(plans: Plans, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("engines.tensorrt.plans.TemporaryDirectory", full)
+    with pytest.raises(LoadError, match=r"plans cannot be kept in .*: No space left on device; .* and have room"):
+        keep(plans)
+
+
+def test_a_plan_that_is_pruned_while_it_is_looked_at_is_not_there(
+    plans: Plans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Plans._told
+
+    def pruned(self: Plans, sidecar: Path) -> Plan | None:
+        plan = told(self, sidecar)
+        kept.path.unlink()
+        return plan
+
+    kept = keep(plans)
+    monkeypatch.setattr(Plans, "_told", pruned)
+    assert plans.find(MADE) is None
 
 
 def test_pruning_keeps_what_a_version_needs_and_the_newest_of_each_purpose(plans: Plans) -> None:

@@ -43,6 +43,10 @@ NO_GPU = (
             "Assertion failed: areZeros(zeroPoint): Non-zero zero point is not supported. Please set kENABLE_UINT8.",
             "Non-zero zero point is not supported",
         ),
+        (
+            "Error Code 4: Internal Error (dimensions not compatible. In operator() at /_src/shapeMachine.cpp:652)",
+            "dimensions not compatible",
+        ),
         ("Something: that nobody has met", "Something: that nobody has met"),
         (NO_GPU, "TensorRT has no such operator"),
     ],

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -19,7 +20,7 @@ from engines.tensorrt.build import Bounds, BuildSettings
 from engines.tensorrt.build_apart import obtain, target_there
 from engines.tensorrt.plans import Plan, Plans, Target
 from tests.engines.tensorrt_rtx.conftest import DIGITS
-from tests.graphs import doubling, save
+from tests.graphs import doubling, model, node, save, value
 
 FP32 = DIGITS / "digits.onnx"
 SETTINGS = BuildSettings(rows=Bounds(1, 4, 8))
@@ -62,8 +63,8 @@ def test_a_plan_is_built_once_and_then_found(
     first, second = Told(), Told()
     built = plan_of(variants[name], plans, target, first)
     assert built.path.stat().st_size == built.bytes > 100_000
-    assert set(built.facts["precisions"].values()) == {precision}
-    assert built.facts["layers"] > 10
+    assert set(built.facts.precisions.values()) == {precision}
+    assert built.facts.layers > 10
     assert first.shares == sorted(first.shares)
     assert 0 <= first.shares[0] < first.shares[-1] <= 1
     assert plan_of(variants[name], plans, target, second) == built
@@ -172,8 +173,18 @@ def test_a_workspace_that_is_too_small_is_told_of(variants: dict[str, Path], pla
         plan_of(variants["fp16"], plans, target, Told(), replace(SETTINGS, workspace_bytes=1 << 20))
 
 
+def test_lengths_that_the_model_cannot_have_are_told_of(plans: Plans, target: Target, tmp_path: Path) -> None:
+    """Its parser takes it: only the shapes of a profile show what cannot be."""
+    bias = {"bias": np.ones(3, np.float32)}
+    lengths = [value("x", shape=("N", "L"))], [value("y", shape=("N", "L"))]
+    path = save(model([node("Add", ["x", "bias"], ["y"])], *lengths, bias), tmp_path / "m.onnx")
+    with pytest.raises(LoadError, match=r"violate shape constraints.*; set tensorrt_lengths to what") as raised:
+        plan_of(path, plans, target, Told(), replace(SETTINGS, lengths=Bounds(1, 4, 8)))
+    assert "/_src/" not in str(raised.value)
+
+
 def test_a_model_without_products_has_a_plan_too(plans: Plans, target: Target, tmp_path: Path) -> None:
-    assert plan_of(save(doubling(), tmp_path / "d.onnx"), plans, target, Told()).facts["precisions"] == {}
+    assert plan_of(save(doubling(), tmp_path / "d.onnx"), plans, target, Told()).facts.precisions == {}
 
 
 def test_without_any_tensorrt_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -170,6 +170,17 @@ def test_an_input_of_unknown_rank_is_refused(tmp_path: Path) -> None:
     assert "input 'x' is of unknown rank; export the model with its shape" in refusals(made, tmp_path)
 
 
+def test_an_input_whose_values_decide_shapes_is_refused(tmp_path: Path) -> None:
+    """No profile holds its values, so a build would fail for want of one."""
+    made = model(
+        [node("Reshape", ["x", "sizes"], ["y"])],
+        [value("x", shape=(2, 3)), value("sizes", "int64", (2,))],
+        [value("y", shape=(None, None))],
+    )
+    (told,) = refusals(made, tmp_path)
+    assert told.startswith("the values of input 'sizes' decide shapes, and no memory can be held ready for them; ")
+
+
 def test_lengths_that_must_be_set_are_told(tmp_path: Path) -> None:
     found = checked(save(identity("float32", ("N", "words")), tmp_path / "model.onnx"))
     assert found.refusals == ()

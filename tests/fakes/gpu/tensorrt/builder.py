@@ -50,7 +50,9 @@ class INetworkDefinition:
         return len(Plan(self.model, {}).inputs())
 
     def get_input(self, index: int) -> SimpleNamespace:
-        return SimpleNamespace(name=Plan(self.model, {}).inputs()[index])
+        plan = Plan(self.model, {})
+        name = plan.inputs()[index]
+        return SimpleNamespace(name=name, is_shape_tensor=plan.decides_shapes(name))
 
     def get_layer(self, index: int) -> SimpleNamespace:
         node = self.model.graph.node[index]
