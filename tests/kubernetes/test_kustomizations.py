@@ -92,6 +92,25 @@ def test_each_file_is_part_of_a_kustomization() -> None:
         assert here == {name for name in made["resources"] if name.endswith(".yaml")}
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"resources": ["none.yaml"]},
+        {"patches": [{"patch": "{kind: Service, metadata: {name: octett}}"}]},
+        {"images": [{"name": "octett", "newTag": "gpu"}]},
+        {"replicas": [{"name": "octet", "count": 3}]},  # not understood here, so not checked either
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_a_kustomization_names_must_be_there(tmp_path: Path, change: Object) -> None:
+    folder = shutil.copytree(KUBERNETES / "base", tmp_path / "base")
+    assert composed(folder) == BASE
+    file = folder / "kustomization.yaml"
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text("utf-8")) | change), "utf-8")
+    with pytest.raises((OSError, ValueError, AssertionError)):
+        composed(folder)
+
+
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed: no Debian package has a recent one")
 @pytest.mark.parametrize("folder", KUSTOMIZATIONS, ids=lambda folder: folder.name)
 def test_kubectl_makes_the_same_of_it(folder: Path) -> None:
