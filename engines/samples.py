@@ -1,6 +1,7 @@
 """Made-up inputs for a signature, to warm up and to measure with."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,21 @@ def sample_inputs(signature: Signature, rows: int, seed: int) -> Arrays:
     InputRefused for more than MOST_SAMPLE_BYTES.
     """
     shapes = {spec: sample_shape(spec, signature, rows) for spec in signature.inputs}
-    size_bytes = sum(math.prod(shape) * NUMPY_DTYPES[spec.dtype].itemsize for spec, shape in shapes.items())
+    size_bytes = _size_bytes(shapes)
     if size_bytes > MOST_SAMPLE_BYTES:
         raise InputRefused(f"{rows} made-up rows would take {size_bytes} bytes, at most {MOST_SAMPLE_BYTES} are made")
     random = np.random.default_rng(seed)
     return {spec.name: _sample(spec, shape, random) for spec, shape in shapes.items()}
+
+
+def most_sample_rows(signature: Signature) -> int:
+    """How many rows `sample_inputs` makes at most, or 1, which it may refuse."""
+    row_bytes = _size_bytes({spec: sample_shape(spec, signature, 1) for spec in signature.inputs})
+    return max(MOST_SAMPLE_BYTES // max(row_bytes, 1), 1)
+
+
+def _size_bytes(shapes: Mapping[TensorSpec, tuple[int, ...]]) -> int:
+    return sum(math.prod(shape) * NUMPY_DTYPES[spec.dtype].itemsize for spec, shape in shapes.items())
 
 
 def sample_shape(spec: TensorSpec, signature: Signature, rows: int) -> tuple[int, ...]:

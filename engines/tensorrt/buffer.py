@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from engines.engine import Array
+from engines.errors import RunError
 from engines.tensorrt.device import Cuda
 
 
@@ -24,5 +25,11 @@ class Buffer:
         self._bytes = np.ctypeslib.as_array((ctypes.c_ubyte * self.size_bytes).from_address(self.host))
 
     def view(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """This machine's side as an array of this shape, which must fit."""
-        return self._bytes[: math.prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
+        """This machine's side as an array of this shape. Raises RunError where it does not fit."""
+        size_bytes = math.prod(shape) * dtype.itemsize
+        if size_bytes > self.size_bytes:
+            raise RunError(
+                f"a tensor became {list(shape)}, which is more than the {self.size_bytes} bytes that TensorRT asks for "
+                "at most; serve this model with onnxruntime"
+            )
+        return self._bytes[:size_bytes].view(dtype).reshape(shape)

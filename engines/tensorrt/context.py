@@ -104,8 +104,8 @@ class Context:
 
         It stays as it was where something in it cannot be captured: a copy that waits, memory taken while running.
         """
-        self._cuda.begin_capture(self.stream)
         try:
+            self._cuda.begin_capture(self.stream)
             self._enqueue(form)
         except EngineError:
             self._cuda.abandon_capture(self.stream)

@@ -147,7 +147,11 @@ class Cuda:
             graph = self._checked("cudaGraphInstantiate", recorded, 0)
         finally:
             self._api.cudaGraphDestroy(recorded)
-        self._checked("cudaGraphUpload", graph, stream)
+        try:
+            self._checked("cudaGraphUpload", graph, stream)
+        except CudaError:
+            self.destroy_graph(graph)
+            raise
         return graph
 
     def abandon_capture(self, stream: Any) -> None:

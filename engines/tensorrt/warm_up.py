@@ -11,9 +11,10 @@ from typing import NamedTuple
 from engines.batch_mates import TOLERANCE, difference
 from engines.engine import Array, Arrays
 from engines.errors import LoadError
-from engines.samples import sample_inputs
+from engines.samples import most_sample_rows, sample_inputs, sample_shape
 from engines.signature import Signature, TensorSpec
 from engines.tensorrt.context import Context, Form
+from engines.tensorrt.device import CudaError
 from engines.tensorrt.ports import Ports
 
 
@@ -23,8 +24,8 @@ def warm_up(context: Context, ports: Ports, signature: Signature, sizes: Iterabl
     Raises LoadError for a model whose rows influence each other, and what a run raises.
     """
     usual = Signature(tuple(_usual(spec, ports) for spec in signature.inputs), signature.outputs, signature.batch_axis)
-    prepared = [_prepare(context, sample_inputs(usual, rows, seed=rows), graphs=graphs) for rows in sizes]
-    if not all(one.agrees(_run(context, one.form, one.sample)) for one in prepared):
+    prepared = [_prepare(context, usual, rows, graphs=graphs) for rows in sizes]
+    if not _graphs_agree(context, prepared):
         for one in prepared:
             one.form.graph = None
     if signature.batch_axis is not None:
@@ -36,6 +37,7 @@ def warm_up(context: Context, ports: Ports, signature: Signature, sizes: Iterabl
 class _Prepared(NamedTuple):
     form: Form
     sample: Arrays
+    """Where rows are so large that few can be made up, the form is padded."""
     answer: Arrays
     """Without a graph."""
 
@@ -43,14 +45,23 @@ class _Prepared(NamedTuple):
         return all(difference(self.answer[name], array) <= TOLERANCE for name, array in found.items())
 
 
-def _prepare(context: Context, sample: Arrays, *, graphs: bool) -> _Prepared:
-    """Run the sample, twice since the first run compiles kernels and takes memory, which no capture may hold."""
-    form = context.form({name: array.shape for name, array in sample.items()})
+def _prepare(context: Context, usual: Signature, rows: int, *, graphs: bool) -> _Prepared:
+    """Run a sample, twice since the first run compiles kernels and takes memory, which no capture may hold."""
+    sample = sample_inputs(usual, min(rows, most_sample_rows(usual)), seed=rows)
+    form = context.form({spec.name: sample_shape(spec, usual, rows) for spec in usual.inputs})
     _run(context, form, sample)
     answer = _run(context, form, sample)
     if graphs:
         context.capture(form)
     return _Prepared(form, sample, answer)
+
+
+def _graphs_agree(context: Context, prepared: Iterable[_Prepared]) -> bool:
+    try:
+        return all(one.agrees(_run(context, one.form, one.sample)) for one in prepared)
+    except CudaError:
+        context.settle()
+        return False
 
 
 def _usual(spec: TensorSpec, ports: Ports) -> TensorSpec:

@@ -11,6 +11,7 @@ import pytest
 from onnx import ModelProto
 
 from engines.engine import Array, Engine
+from engines import samples
 from engines.errors import InputRefused, LoadError, RunError
 from engines.onnx_file import read_onnx
 from engines.tensorrt import engine as engine_module
@@ -89,7 +90,10 @@ def test_answers_are_right_at_every_size_and_with_more_rows_than_before(opened: 
     is_right(opened(linear(WEIGHTS), graphs=False))
 
 
-@pytest.mark.parametrize("fault", ["capture", "graph", "cudaGraphInstantiate"])
+@pytest.mark.parametrize(
+    "fault",
+    ["capture", "graph", "cudaStreamBeginCapture", "cudaGraphInstantiate", "cudaGraphUpload", "cudaGraphLaunch"],
+)
 def test_what_cannot_be_captured_runs_without(fault: str, opened: Opened, gpu: FakeGpu) -> None:
     gpu.faults.add(fault)
     if fault.startswith("cuda"):
@@ -144,6 +148,23 @@ def test_tensorrt_rtx_compiles_its_kernels_before_it_serves(
     engine = opened(linear(WEIGHTS))
     assert engine.name == "tensorrt-rtx 1.7.1"
     is_right(engine)
+
+
+def test_an_output_that_is_larger_than_it_was_said_to_be_is_told(gpu: FakeGpu, tmp_path: Path) -> None:
+    """The largest lengths fit no bias, so nobody knows how large their sum is."""
+    lengths = [value("x", shape=["N", "L"])], [value("y", shape=["N", "L"])]
+    path = save(model([node("Add", ["x", "b"], ["y"])], *lengths, {"b": np.ones(3, np.float32)}), tmp_path / "m.onnx")
+    settings = BuildSettings(rows=Bounds(1, 4, 8), lengths=Bounds(1, 3, 16))
+    with pytest.raises(LoadError, match=r"cannot run the model here: .* \[1, 3\], which is more than .* at most"):
+        open_here(path, read_onnx(path).signature, settings=settings)
+
+
+def test_rows_too_large_to_make_up_many_are_padded(
+    opened: Opened, gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples, "MOST_SAMPLE_BYTES", 3 * 4 * 4)
+    engine = opened(linear(WEIGHTS))
+    assert [form.shapes["x"] for form in engine.runner().forms] == [(1, 4), (2, 4), (4, 4), (8, 4)]
 
 
 # ---- what padding would falsify

@@ -267,6 +267,8 @@ def cudaEventDestroy(event: int) -> tuple[cudaError_t]:
 
 
 def cudaStreamBeginCapture(stream: int, mode: cudaStreamCaptureMode) -> tuple[cudaError_t]:
+    if error := _call("cudaStreamBeginCapture"):
+        return (error,)
     held = device.streams[stream]
     if held.waiting:
         note("captured before the run before it was over")
@@ -290,10 +292,12 @@ def cudaGraphInstantiate(graph: int, flags: int) -> tuple[cudaError_t, int | Non
 
 
 def cudaGraphUpload(graph: int, stream: int) -> tuple[cudaError_t]:
-    return (OK if graph in device.graphs else INVALID,)
+    return (_call("cudaGraphUpload") if graph in device.graphs else INVALID,)
 
 
 def cudaGraphLaunch(graph: int, stream: int) -> tuple[cudaError_t]:
+    if error := _call("cudaGraphLaunch"):
+        return (error,)
     operations = device.graphs[graph]
 
     def replay() -> None:
