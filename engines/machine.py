@@ -46,6 +46,11 @@ def has_vnni() -> bool:
     return not {"avx512_vnni", "avx_vnni"}.isdisjoint(describe()["flags"])
 
 
+def has_bf16() -> bool:
+    """Whether there are instructions that multiply BF16."""
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(describe()["flags"])
+
+
 def fingerprint() -> str:
     """Sixteen hex digits that change with anything in `describe`."""
     return hashlib.sha256(json.dumps(describe(), sort_keys=True).encode()).hexdigest()[:16]

@@ -5,12 +5,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from engines.errors import QuantizeError
-from engines.machine import describe
+from engines.machine import has_bf16
 from engines.quantize.openvino_write import write_ir
 from engines.quantize.recipe import Made, Options, Progress, Source
 from engines.quantize.rows import Rows
-
-_BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ class OpenVinoFloat:
     calibrates: bool = False
 
     def refuses(self, source: Source) -> str | None:
-        if self.precision == "bf16" and not _BF16_FLAGS & set(describe()["flags"]):
+        if self.precision == "bf16" and not has_bf16():
             return "this processor has no BF16 instructions"
         return None
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from engines.machine import has_vnni
+from engines.machine import has_bf16, has_vnni
 from engines.quantize.recipe import Made, Options, Progress, Source, calibration_rows
 from engines.quantize.rows import Rows
 
@@ -43,8 +43,11 @@ class OpenVinoInt8:
         if self.max_drop is not None:
             progress("leaving layers float", 0.7)
             model = quantizing.restored(nearest.mending, self.max_drop)
+        leaves_float = self.max_drop is not None or bool(options.exclude)  # for exactness
+        rest = "bf16" if has_bf16() and not leaves_float else "f32"
         details = {
             "method": "NNCF",
+            "rest": rest,
             "rows": rows.count,
             "smoothed": nearest.mending.smooths,
             "bias_corrected": nearest.mending.corrects,
@@ -54,7 +57,7 @@ class OpenVinoInt8:
             "excluded": list(options.exclude),
             **{library: version(library) for library in ("nncf", "openvino")},
         }
-        return write_ir(model, "f32", folder, details)
+        return write_ir(model, rest, folder, details)
 
 
 OPENVINO_INT8 = (

@@ -12,6 +12,7 @@ from engines import onnxruntime_engine, openvino_engine
 from engines.batch_mates import changes
 from engines.engine import Array
 from engines.errors import QuantizeError
+from engines.machine import has_bf16
 from engines.onnx_file import read_onnx
 from engines.quantize import tools
 from engines.quantize.openvino_nncf import OPENVINO_INT8, OpenVinoInt8
@@ -39,6 +40,14 @@ def make_digits(digits: Source, tmp_path_factory: pytest.TempPathFactory) -> Mak
 @pytest.fixture(scope="module")
 def plain(make_digits: MakeDigits) -> Made:
     return make_digits(PLAIN)
+
+
+def test_the_rest_is_in_bf16_where_that_is_fast_and_nothing_was_left_float_for_exactness(
+    plain: Made, make_digits: MakeDigits
+) -> None:
+    assert plain.details["rest"] == ("bf16" if has_bf16() else "f32")
+    assert make_digits(PLAIN, "node_Conv_84").details["rest"] == "f32"
+    assert make_digits(ACCURATE).details["rest"] == "f32"
 
 
 def saved(net: Network, folder: Path, x: Array, *shapes: tuple[int, ...]) -> tuple[Source, RowsSpec]:
