@@ -33,13 +33,10 @@ class RequestSpan:
 
     def __init__(self, span: Span, began_ns: int) -> None:
         self.context: SpanContext = span.get_span_context()
+        self.sampled = self.context.trace_flags.sampled
+        """Whether it will be sent. Else nothing need be said of it."""
         self._span = span
         self._began_ns = began_ns
-
-    @property
-    def sampled(self) -> bool:
-        """Whether it will be sent."""
-        return self.context.trace_flags.sampled
 
     @property
     def ids(self) -> dict[str, str]:
@@ -49,10 +46,10 @@ class RequestSpan:
     @property
     def header(self) -> bytes:
         """The header line that tells the client about it, `traceparent`; none where OTEL_SDK_DISABLED is set."""
-        if not self.context.is_valid:
+        context = self.context
+        if not context.is_valid:
             return b""
-        ids = "-".join(self.ids.values())
-        return f"traceparent: 00-{ids}-{self.context.trace_flags:02x}\r\n".encode()
+        return b"traceparent: 00-%032x-%016x-%02x\r\n" % (context.trace_id, context.span_id, context.trace_flags)
 
     def ran_in(self, batch: SpanContext) -> None:
         """Link to the batch, so that one finds from either to the other. What is answered already stays as it is."""
@@ -61,12 +58,9 @@ class RequestSpan:
 
     def end(self, seconds: float, status: int, error: BaseException | None, attributes: Attributes) -> None:
         """Answered with this HTTP status, so long after the headers."""
-        span = self._span
-        if span.is_recording():
-            span.set_attribute("http.response.status_code", status)
-            span.set_attributes(attributes)
-            _tell(span, error)
-            span.end(self._began_ns + round(seconds * 1e9))
+        self._span.set_attributes({"http.response.status_code": status, **attributes})
+        _tell(self._span, error)
+        self._span.end(self._began_ns + round(seconds * 1e9))
 
 
 class Tracing:
@@ -112,19 +106,16 @@ class Tracing:
         error: BaseException | None,
         attributes: Attributes,
     ) -> None:
-        """A batch with these requests ran; `error` is the first of those that its runs raised.
+        """A batch ran, with these requests among others that are not sampled; `error` is the first that a run raised.
 
-        A trace of its own, since it belongs to several. It is sent whenever one of its requests is.
+        It is a trace of its own, since it belongs to several, and sampled because they are.
         """
-        sampled = [span for span in spans if span.sampled]
-        if not sampled:
-            return
         began_ns = _unix_ns(started)
-        links = [Link(span.context) for span in sampled]
+        links = [Link(span.context) for span in spans]
         batch = self._batches.start_span(
             f"batch {model}", Context(), SpanKind.INTERNAL, attributes, links, start_time=began_ns
         )
-        for span in sampled:
+        for span in spans:
             span.ran_in(batch.get_span_context())
         _tell(batch, error)
         batch.end(began_ns + round((ended - started) * 1e9))

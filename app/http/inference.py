@@ -345,5 +345,6 @@ class Call:
             write_log(self._service, answered)
         if (span := self._span) is None:
             return response
-        end_span(span, answered)
+        if span.sampled:
+            end_span(span, answered)
         return response._replace(head=response.head + span.header)

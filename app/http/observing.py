@@ -59,7 +59,7 @@ def begin_span(tracing: "Tracing", started: float, target: Target, head: Head) -
 
 
 def end_span(span: "RequestSpan", call: Answered) -> None:
-    """Say of the span what is known of the call, and have the histograms name it."""
+    """Say of a sampled span what is known of the call, and have the histograms name it."""
     attributes: dict[str, str | int | float] = {"octet.request_id": call.request_id, "octet.model": call.model}
     if call.identity is not None:
         attributes |= {"octet.version": call.identity.version, "octet.variant": call.identity.variant}
@@ -70,7 +70,6 @@ def end_span(span: "RequestSpan", call: Answered) -> None:
         attributes["octet.compute_seconds"] = request.compute_seconds
         durations |= {call.tally.queue: request.queue_seconds, call.tally.compute: request.compute_seconds}
     span.end(call.seconds, call.status, call.error, attributes)
-    if span.sampled:
-        now = time.time()
-        for histogram, seconds in durations.items():
-            histogram.exemplify(seconds, span.ids, now)
+    now = time.time()
+    for histogram, seconds in durations.items():
+        histogram.exemplify(seconds, span.ids, now)

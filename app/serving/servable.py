@@ -235,9 +235,12 @@ class Servable:
         worker: Worker | None,
     ) -> None:
         """Before the requests are answered: their spans link to the batch's."""
+        spans = [span for (request, _, _), _ in outcomes if (span := request.span) is not None and span.sampled]
+        if not spans:
+            return
         identity = self.identity
         tracing.batch(
-            [request.span for (request, _, _), _ in outcomes if request.span is not None],
+            spans,
             started,
             ended,
             identity.model,
