@@ -18,6 +18,7 @@ from app.serving.table import folded
 from app.settings import Settings
 from engines.engine import OpenEngine
 from engines.errors import EngineError
+from model_store.errors import StoreError
 from model_store.records import VersionRecord
 from model_store.store import Store
 
@@ -103,8 +104,10 @@ class Steps:
             return await self.bring_up(record, rung)
         except (EngineError, AnswersDiffer) as error:
             self._choice.fail(key, rung, _reason(error), str(error))
-        except Exception as error:  # noqa: BLE001  whatever ails a variant, the others go on serving
+        except StoreError as error:  # what cannot be read, no engine could run
             self._choice.refuse(key, rung.variant, "load", str(error))
+        except Exception as error:  # noqa: BLE001  whatever ails an engine, the next one may serve
+            self._choice.fail(key, rung, "load", f"{type(error).__name__}: {error}")
         return None
 
     async def retire(self, servable: Servable, drain_seconds: float | None = None) -> None:

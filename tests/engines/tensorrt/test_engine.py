@@ -10,8 +10,8 @@ import onnx
 import pytest
 from onnx import ModelProto
 
-from engines.engine import Array, Engine
 from engines import samples
+from engines.engine import Array, Engine
 from engines.errors import InputRefused, LoadError, RunError
 from engines.onnx_file import read_onnx
 from engines.tensorrt import engine as engine_module

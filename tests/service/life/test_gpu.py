@@ -79,11 +79,11 @@ def test_another_engine_answers_until_the_plan_is_built_and_then_tensorrt_does(
     again.stop()
 
 
-@pytest.mark.parametrize("fault", ["nan", "mixed 4", "context", "plan"])
+@pytest.mark.parametrize("fault", ["nan", "mixed 4", "context", "plan", "surprise"])
 def test_what_does_not_work_falls_to_the_next_engine_and_is_told(
     fault: str, gpu: Gpu, publish: Publish, start: Start
 ) -> None:
-    """NaN, rows of others, full memory, a plan that does not load: found before it answers anybody."""
+    """NaN, rows of others, full memory, a plan that does not load, a bug: found before it answers anybody."""
     publish("m", "1.0.0", graphs.adding(1))
     gpu(fault)
     server = start("--refresh-seconds", "0.1")

@@ -9,6 +9,7 @@ faults: set[str] = set(filter(None, os.environ.get("FAKE_GPU_FAULTS", "").split(
     stuck       a build never ends
     plan        no plan can be loaded
     context     no execution context can be made
+    surprise    the library raises what nobody foresaw
     capture     nothing can be captured
     graph       a graph answers something else than the run before it
     run         nothing runs

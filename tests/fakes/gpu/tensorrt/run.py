@@ -88,6 +88,8 @@ class ICudaEngine:
         return self.plan.shape(name)
 
     def get_tensor_profile_shape(self, name: str, profile: int) -> list[Shape]:
+        if "surprise" in faults:
+            raise TypeError("incompatible function arguments")
         return self.plan.profile.get(name, [self.plan.shape(name)] * 3)
 
     def is_shape_inference_io(self, name: str) -> bool:
