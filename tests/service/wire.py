@@ -12,7 +12,7 @@ PATIENCE_SECONDS = 20.0
 
 PREDICT = "/v1/models/double:predict"
 
-_VARYING = re.compile(rb"^(date|x-request-id|server-timing): [^\r]*\r$", re.MULTILINE)
+_VARYING = re.compile(rb"^(date|x-request-id|server-timing|traceparent): [^\r]*\r$", re.MULTILINE)
 
 
 def request(
@@ -39,7 +39,7 @@ def chunked(pieces: Iterable[bytes], path: str = PREDICT, *headers: str) -> byte
 
 
 def masked(transcript: bytes) -> bytes:
-    """What a server sent, without what differs from answer to answer: date, request id, timing."""
+    """What a server sent, without what differs from answer to answer: date, ids, timing."""
     return _VARYING.sub(rb"\1: *\r", transcript)
 
 
