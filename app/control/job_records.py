@@ -1,7 +1,8 @@
 """Jobs in `service.sqlite`, which keeps what cannot be made again from the store.
 
-The standard library's sqlite3 and not SQLAlchemy as for the catalogue: it is one table of one owner, which no other
-database is to hold, and four statements.
+Every server of the store reads and writes them; what depends on what is there is one transaction. The standard
+library's sqlite3 and not SQLAlchemy as for the catalogue: it is one table, which no other database is to hold, and a
+few statements.
 """
 
 import json
@@ -31,12 +32,19 @@ CREATE TABLE IF NOT EXISTS job (
     result TEXT,
     created_at TEXT NOT NULL,
     started_at TEXT,
-    ended_at TEXT
+    ended_at TEXT,
+    progress TEXT
 )
 """
+# Columns that came later, for files of an older Octet.
+_LATER_COLUMNS = ("progress TEXT",)
 _FORGET = """
 DELETE FROM job WHERE id IN (SELECT id FROM job WHERE ended_at IS NOT NULL ORDER BY id DESC LIMIT -1 OFFSET ?)
 """
+
+
+Progress = dict[str, Any]
+"""`variant`, what is being done with it (`doing`), and the share of all that is done (`done`), 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +65,14 @@ class Job:
     created_at: str
     started_at: str | None
     ended_at: str | None
+    progress: Progress | None
+    """How far it is, while it is running."""
 
 
 class JobRecords:
     """All jobs, for one thread. Whatever it does raises StorageFailed where the disk or the file does not let it.
 
-    Written when a job's state changes, not at each step of its progress: what is committed survives the end of the
-    process; only a power failure may take the last changes along.
+    What is committed survives the end of the process; only a power failure may take the last changes along.
     """
 
     def __init__(self, path: Path) -> None:
@@ -73,16 +82,36 @@ class JobRecords:
             self._connection.row_factory = sqlite3.Row
         self._execute("PRAGMA journal_mode=WAL")
         self._execute("PRAGMA synchronous=NORMAL")
-        self._execute(_TABLE)
+        with self.alone():
+            self._execute(_TABLE)
+            known = {row["name"] for row in self._execute("PRAGMA table_info(job)")}
+            for column in _LATER_COLUMNS:
+                if column.split()[0] not in known:
+                    self._execute(f"ALTER TABLE job ADD COLUMN {column}")
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let nobody else change anything until the end; all that was changed holds then, or nothing where it fails."""
+        if self._connection.in_transaction:
+            yield
+            return
+        self._execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.rollback()
+            raise
+        self._execute("COMMIT")
 
     def add(self, model: str, version: str, wish: Mapping[str, Any]) -> Job:
         """A new job, queued. The oldest of those that are over may be forgotten for it."""
-        self._execute(_FORGET, _MOST_ENDED)
-        (added,) = self._execute(
-            "INSERT INTO job (model, version, wish, state, created_at) VALUES (?, ?, ?, ?, ?) RETURNING *",
-            *(model, version, json.dumps(wish), State.QUEUED, _now()),
-        )
-        return _job(added)
+        with self.alone():
+            self._execute(_FORGET, _MOST_ENDED)
+            (added,) = self._execute(
+                "INSERT INTO job (model, version, wish, state, created_at) VALUES (?, ?, ?, ?, ?) RETURNING *",
+                *(model, version, json.dumps(wish), State.QUEUED, _now()),
+            )
+            return _job(added)
 
     def job(self, number: int) -> Job:
         """One of them. Raises JobNotFound."""
@@ -100,22 +129,29 @@ class JobRecords:
         return [_job(row) for row in self._execute("SELECT * FROM job WHERE state = ? ORDER BY id", state)]
 
     def change(
-        self, job: Job, event: Event, *, error: str | None = None, result: list[dict[str, Any]] | None = None
+        self, number: int, event: Event, *, error: str | None = None, result: list[dict[str, Any]] | None = None
     ) -> Job:
-        """Let this happen to it; gives what it is then. Raises WrongMoment, and changes nothing then."""
-        state = after(job.state, event)
-        (changed,) = self._execute(
-            "UPDATE job SET state = ?, attempts = ?, error = ?, result = ?, started_at = ?, ended_at = ? WHERE id = ? "
-            "RETURNING *",
-            state,
-            job.attempts + (event is Event.START),
-            error,
-            None if result is None else json.dumps(result),
-            _now() if event is Event.START else None if event is Event.RETRY else job.started_at,
-            _now() if state.is_over else None,
-            job.id,
-        )
-        return _job(changed)
+        """Let this happen to it; gives what it is then. Raises JobNotFound and WrongMoment, changing nothing then."""
+        with self.alone():
+            job = self.job(number)
+            state = after(job.state, event)
+            (changed,) = self._execute(
+                "UPDATE job SET state = ?, attempts = ?, error = ?, result = ?, started_at = ?, ended_at = ?, "
+                "progress = NULL WHERE id = ? RETURNING *",
+                state,
+                job.attempts + (event is Event.START),
+                error,
+                None if result is None else json.dumps(result),
+                _now() if event is Event.START else None if event is Event.RETRY else job.started_at,
+                _now() if state.is_over else None,
+                number,
+            )
+            return _job(changed)
+
+    def show(self, number: int, progress: Progress) -> None:
+        """Write down how far it is, if it is running."""
+        statement = "UPDATE job SET progress = ? WHERE id = ? AND state = ?"
+        self._execute(statement, json.dumps(progress), number, State.RUNNING)
 
     def counts(self) -> dict[str, int]:
         """How many are in each state."""
@@ -145,6 +181,6 @@ def _now() -> str:
 def _job(row: sqlite3.Row) -> Job:
     columns = dict(row)
     columns["state"] = State(columns["state"])
-    columns["wish"] = json.loads(columns["wish"])
-    columns["result"] = None if columns["result"] is None else json.loads(columns["result"])
+    for name in ("wish", "result", "progress"):
+        columns[name] = None if columns[name] is None else json.loads(columns[name])
     return Job(**columns)

@@ -7,7 +7,6 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, field_validator
 
-from app.control.job_records import Job
 from app.errors import JobNotFound
 from app.http.json_body import json_as
 from app.http.openapi import takes_json
@@ -17,7 +16,7 @@ from app.protocols.quoting import quoted
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     404: {"description": "No such model, version or job."},
-    501: {"description": "No jobs here: the server was started without `rows`, or another one runs them."},
+    501: {"description": "No jobs here: the server was started without `rows`."},
 }
 _OVER: dict[int | str, dict[str, Any]] = {
     409: {"description": "The job's state does not allow it; the error says which does."}
@@ -62,9 +61,6 @@ def jobs_router(service: Service) -> APIRouter:
     router = APIRouter(tags=["jobs"], route_class=TfServingRoute, responses=_REFUSALS)
     jobs = service.jobs
 
-    def shown(job: Job) -> dict[str, Any]:
-        return {**asdict(job), "progress": jobs.progress(job)}
-
     @router.post(
         "/v1/models/{model}/versions/{version}:quantize",
         summary="Make, measure and judge variants of a version, as a job",
@@ -75,19 +71,19 @@ def jobs_router(service: Service) -> APIRouter:
         asked = await json_as(QuantizeRequest, request)
         job = await jobs.quantize(model, version, asked.model_dump(exclude={"metric"}))
         response.headers["location"] = f"/v1/jobs/{job.id}"
-        return shown(job)
+        return asdict(job)
 
     @router.get("/v1/jobs", summary="Every job but for what came of it, the oldest first")
     async def list_jobs() -> dict[str, Any]:
-        return {"jobs": [shown(replace(job, result=None)) for job in jobs.all()]}
+        return {"jobs": [asdict(replace(job, result=None)) for job in jobs.all()]}
 
     @router.get("/v1/jobs/{job}", summary="A job: its state, its progress, what came of it")
     async def one_job(job: str) -> dict[str, Any]:
-        return shown(jobs.job(_number(job)))
+        return asdict(jobs.job(_number(job)))
 
     @router.post("/v1/jobs/{job}:cancel", summary="End a job; what it has stored by then stays", responses=_OVER)
     async def cancel(job: str) -> dict[str, Any]:
-        return shown(await jobs.cancel(_number(job)))
+        return asdict(await jobs.cancel(_number(job)))
 
     @router.post(
         "/v1/jobs/{job}:retry",
@@ -96,7 +92,7 @@ def jobs_router(service: Service) -> APIRouter:
         responses=_OVER,
     )
     async def retry(job: str) -> dict[str, Any]:
-        return shown(jobs.retry(_number(job)))
+        return asdict(jobs.retry(_number(job)))
 
     return router
 

@@ -179,13 +179,53 @@ def test_what_is_refused(start_digits: Start) -> None:
     server.stop()
 
 
-def test_only_one_server_of_a_store_runs_jobs_and_only_where_it_was_told_their_folder(
-    start_digits: Start, start: Start
-) -> None:
-    first, second, third = start_digits(), start_digits(), start()
-    for server, told in ((second, "another server runs the jobs of this store"), (third, "--rows FOLDER")):
-        answers = [server.client.post(PATH, json=ROWS), server.get("/v1/jobs"), server.get("/v1/jobs/1")]
-        assert [answer.status_code for answer in answers] == [501, 501, 501]
-        assert all(told in answer.json()["error"] for answer in answers)
-    for server in (first, second, third):
+def test_a_server_that_was_not_told_their_folder_has_no_jobs(start_digits: Start, start: Start) -> None:
+    first, second = start_digits(), start()
+    answers = [second.client.post(PATH, json=ROWS), second.get("/v1/jobs"), second.get("/v1/jobs/1")]
+    assert [answer.status_code for answer in answers] == [501, 501, 501]
+    assert all("--rows FOLDER" in answer.json()["error"] for answer in answers)
+    for server in (first, second):
         server.stop()
+
+
+def test_every_server_of_a_store_takes_jobs_up_and_one_runs_them(start_digits: Start, store_folder: Path) -> None:
+    first = start_digits()
+    eventually(lambda: first.sample("octet_jobs") == 0 and "octet_jobs{" in first.get("/metrics").text, "it runs them")
+    second = start_digits()
+    ask(second, LONG)
+    for server in (first, second):
+        until_at_work(server, 1)
+    assert len(first.log("job running")) == 1
+    assert not second.log("job running")
+    assert "octet_jobs{" not in second.get("/metrics").text, "counted once"
+    ask(second, LAX)
+    assert [job["state"] for job in first.get("/v1/jobs").json()["jobs"]] == ["running", "queued"]
+    assert post(second, 1, "cancel")[1]["state"] == "cancelled"
+    assert f"TMPDIR={store_folder}/jobs/1" not in str(list(map(environment, processes_of(store_folder))))
+    assert until(second, 2, "done")["attempts"] == 1
+    second.stop()
+    first.stop()
+
+
+def test_when_the_server_that_runs_them_is_killed_another_one_does(start_digits: Start, store_folder: Path) -> None:
+    first = start_digits()
+    ask(first, LAX)
+    until_at_work(first, 1)
+    second = start_digits()
+    ask(second, LAX)
+    third = start_digits()
+    assert look(third, 1)["state"] == "running", "it goes on"
+    second.stop()
+    first.signal(signal.SIGKILL)
+    first.exit_code()
+    assert "it was cut off" in until(third, 1, "failed")["error"]
+    until(third, 2, "done")
+    third.stop()
+    assert not list((store_folder / "jobs").iterdir())
+
+
+def environment(process: int) -> bytes:
+    try:
+        return Path(f"/proc/{process}/environ").read_bytes()
+    except OSError:
+        return b""
