@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,6 +17,8 @@ from engines.machine import usable_cores
 from tests import graphs
 from tests.app.cli.test_main import octet
 from tests.service.conftest import Publish, Start
+from tests.service.jobs import LONG, ONE_JOB_SECONDS
+from tests.service.jobs import PATH as JOBS
 from tests.service.networks import slow
 from tests.service.process import OCTET, Octet, alive, eventually
 from tests.service.several import TWO, alone, answered, is_gone, own_ports, pids, predict
@@ -127,6 +130,33 @@ def test_what_is_published_is_served_by_all(publish: Publish, start: Start) -> N
         eventually(
             lambda: {predict(one, "m", [[1, 2]]).text for one in clients} == {'{"predictions":[[3.0,4.0]]}'}, "it"
         )
+    server.stop()
+
+
+@pytest.mark.timeout(3 * ONE_JOB_SECONDS)
+def test_jobs_are_everybodys_and_outlive_the_process_that_runs_them(start_digits: Start) -> None:
+    server = start_digits(*TWO)
+    own = [f"http://127.0.0.1:{port}" for port in own_ports(server)]
+
+    def job(number: int) -> dict[str, Any]:
+        """On a connection of its own, for one that is kept ends with its process."""
+        found: dict[str, Any] = httpx.get(f"{server.url}/v1/jobs/{number}").json()
+        return found
+
+    for url in own:
+        assert httpx.post(url + JOBS, json=LONG).status_code == 202
+    eventually(lambda: job(1)["progress"], "it is at work", ONE_JOB_SECONDS)
+    assert [[one["id"] for one in httpx.get(f"{url}/v1/jobs").json()["jobs"]] for url in own] == [[1, 2]] * 2
+    (running,) = server.log("job running")
+    os.kill(pids(server)[1 - running["process"]], signal.SIGKILL)
+    eventually(lambda: len(server.log("a process is ready")) == 3, "the other one is back")
+    assert job(1)["state"] == "running", "what another process runs goes on"
+    os.kill(pids(server)[running["process"]], signal.SIGKILL)
+    eventually(lambda: len(server.log("a process is ready")) == 4, "it is back")
+    eventually(lambda: job(1)["state"] == "failed", "the other one runs the jobs now, and has seen that it was cut off")
+    eventually(lambda: job(2)["progress"], "the next one is at work", ONE_JOB_SECONDS)
+    assert httpx.post(f"{own[running['process']]}/v1/jobs/2:cancel").json()["state"] == "cancelled"
+    assert job(2)["state"] == "cancelled"
     server.stop()
 
 
