@@ -15,6 +15,7 @@ import structlog
 
 from app.control.jobs import Jobs
 from app.control.rungs import has_gpu
+from app.control.unloaded import Unloaded
 from app.control.watch import Watch
 from app.errors import QueueFull
 from app.logs import Levels
@@ -99,7 +100,7 @@ _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 class Service:
     """What the doors share."""
 
-    def __init__(self, settings: Settings, store: Store, levels: Levels) -> None:
+    def __init__(self, settings: Settings, store: Store, levels: Levels, unloaded: Unloaded | None = None) -> None:
         self.settings = settings
         self.store = store
         self.version = version("octet-serving")
@@ -130,6 +131,7 @@ class Service:
             self.log,
             has_gpu=has_gpu(),
             tracing=self.tracing,
+            unloaded=unloaded,
         )
         self.jobs = Jobs(store, settings, self.metrics, self.log)
         self.draining = False
@@ -209,10 +211,13 @@ class Service:
 
 
 @asynccontextmanager
-async def running(settings: Settings, levels: Levels) -> AsyncIterator[Service]:
-    """Open the store, watch it, serve what it holds; on the way out drain and free everything."""
+async def running(settings: Settings, levels: Levels, unloaded: Unloaded | None = None) -> AsyncIterator[Service]:
+    """Open the store, watch it, serve what it holds; on the way out drain and free everything.
+
+    `unloaded` is what this process shares with others, where it is one of several.
+    """
     with Store.open(settings.store) as store:
-        service = Service(settings, store, levels)
+        service = Service(settings, store, levels, unloaded)
         watching = asyncio.create_task(service.watch.run())
         try:
             async with service.jobs:

@@ -20,6 +20,8 @@ class Command:
 
     words: Sequence[str]
     environment: Mapping[str, str]
+    descriptors: Sequence[int] = ()
+    """What it has open, beside its line."""
 
 
 class Keeper:
@@ -126,7 +128,7 @@ class Keeper:
             *command.words,
             stdin=asyncio.subprocess.DEVNULL,
             env=command.environment,
-            pass_fds=(line,),
+            pass_fds=(line, *command.descriptors),
             process_group=0,  # Ctrl-C reaches the keeper alone, which passes it on
         )
         self._living[index] = process

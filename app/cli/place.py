@@ -17,3 +17,5 @@ class Place:
     """Those that it runs on."""
     line: int
     """Descriptor of the socket whose other end the supervisor holds."""
+    unloaded: int
+    """Descriptor of the file of `Unloaded`, which all have."""

@@ -19,6 +19,7 @@ import uvicorn
 from app.cli.greeting import greeting
 from app.cli.place import Place
 from app.cli.ports import listen, share
+from app.control.unloaded import Unloaded
 from app.http.api import make_api
 from app.http.asgi import Entry
 from app.http.cors import ANSWER_HEADERS
@@ -45,7 +46,7 @@ def serve_at(settings: Settings, place: Place) -> None:
     levels = _set_up_logs(settings)
     structlog.contextvars.bind_contextvars(process=place.index)
     listening = [share(settings.host, port) for port in (place.port, place.own_port)]
-    _run(settings, levels, listening, socket.socket(fileno=place.line))
+    _run(settings, levels, listening, socket.socket(fileno=place.line), Unloaded(place.unloaded))
 
 
 def _set_up_logs(settings: Settings) -> Levels:
@@ -54,11 +55,17 @@ def _set_up_logs(settings: Settings) -> Levels:
     return levels
 
 
-def _run(settings: Settings, levels: Levels, listening: list[socket.socket], line: socket.socket | None) -> None:
+def _run(
+    settings: Settings,
+    levels: Levels,
+    listening: list[socket.socket],
+    line: socket.socket | None,
+    unloaded: Unloaded | None = None,
+) -> None:
     """`line` leads to the supervisor, where there is one: it is told once when all is loaded, and its end is heard."""
     sys.setswitchinterval(_SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        if runner.run(_serve(settings, levels, listening, line)):
+        if runner.run(_serve(settings, levels, listening, line, unloaded)):
             _leave()
     if threading.active_count() > 1:  # a run outlived its drain: its thread would crash in a torn down interpreter
         _leave()
@@ -117,10 +124,14 @@ def _server(service: Service) -> _Server:
 
 
 async def _serve(
-    settings: Settings, levels: Levels, listening: list[socket.socket], line: socket.socket | None
+    settings: Settings,
+    levels: Levels,
+    listening: list[socket.socket],
+    line: socket.socket | None,
+    unloaded: Unloaded | None,
 ) -> bool:
     """Serve until stopped; True when a thread is left behind that still loads a model."""
-    async with running(settings, levels) as service:
+    async with running(settings, levels, unloaded) as service:
         stopped = _stopped(line)
         if line is None or await _is_loaded(service, stopped):
             await _answer(service, listening, line, stopped)

@@ -31,12 +31,13 @@ def supervise(settings: Settings, flags: dict[str, Any]) -> int:
     _refuse_what_needs_one_process(settings)
     set_up_logs(Levels(settings.log_level), settings.log_format)
     portions = shares(os.sched_getaffinity(0), usable_cores(), settings.processes)
-    with _reserved(settings) as (port, *own_ports):
+    with _reserved(settings) as (port, *own_ports), os.fdopen(os.memfd_create("octet-unloaded"), "r+b") as unloaded:
 
         def command(index: int, line: int) -> Command:
-            place = Place(index, port, own_ports[index], portions[index].processors, line)
+            place = Place(index, port, own_ports[index], portions[index].processors, line, unloaded.fileno())
             words = (sys.executable, "-P", "-m", "app.cli.one_of_several", json.dumps(asdict(place)), json.dumps(flags))
-            return Command(words, os.environ | {SHARE_VARIABLE: str(portions[index].cores)})
+            environment = os.environ | {SHARE_VARIABLE: str(portions[index].cores)}
+            return Command(words, environment, (unloaded.fileno(),))
 
         def greet(greeting: str) -> None:
             alone = ", ".join(map(str, own_ports))

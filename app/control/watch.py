@@ -20,6 +20,7 @@ from app.control.rungs import TENSORRT, Engines, Rung
 from app.control.snapshot import KnownVariants, labels_answering, snapshot
 from app.control.speeds import SpeedMemory
 from app.control.steps import Steps
+from app.control.unloaded import Unloaded
 from app.errors import LoadFailed
 from app.metrics import Metrics
 from app.serving.lifecycle import Load, Replace, State, Unload, VersionKey, next_action
@@ -48,6 +49,7 @@ class Watch:
         *,
         has_gpu: bool = False,
         tracing: "Tracing | None" = None,
+        unloaded: Unloaded | None = None,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -64,7 +66,7 @@ class Watch:
         self._servables: dict[VersionKey, Servable] = {}
         """What answers for a version where no variant is named."""
         self._labels: dict[tuple[str, str], VersionKey] = {}
-        self._unloaded: set[str] = set()
+        self._unloaded = Unloaded() if unloaded is None else unloaded
         """Models that were unloaded on purpose: they stay so until somebody loads them."""
         self._wake = asyncio.Event()
         self._steps = Steps(store, settings, open_engines, metrics, log, self._choice, self._wake.set, tracing)
@@ -181,6 +183,7 @@ class Watch:
     async def _look(self) -> None:
         """Read what should be served, where the store changed."""
         try:
+            self._unloaded.look()
             revision = await asyncio.to_thread(self._store.revision)
             found = self._desired
             if revision != self._revision:
@@ -201,7 +204,7 @@ class Watch:
     def _act(self) -> None:
         """Start what can be started now, and show where things stand."""
         if self._revision is not None:
-            self._unloaded.intersection_update(self._desired.names)  # what nobody knows would be served when it comes
+            self._unloaded.keep(self._desired.names)  # what nobody knows would be served when it comes
         self._show()
         to_serve = wanted(self._desired, self._labels.values(), self._unloaded)
         while (action := self._next(to_serve)) is not None:

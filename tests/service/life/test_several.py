@@ -133,6 +133,23 @@ def test_what_is_published_is_served_by_all(publish: Publish, start: Start) -> N
     server.stop()
 
 
+def test_what_one_unloads_all_do_until_one_loads_it(published: None, start: Start) -> None:
+    server = start(*TWO)
+    own = [f"http://127.0.0.1:{port}" for port in own_ports(server)]
+
+    def statuses() -> list[int]:
+        return [httpx.post(url + PATH, json=ONE_ROW).status_code for url in own]
+
+    assert httpx.post(f"{own[0]}/v2/repository/models/m/unload").status_code == 200
+    eventually(lambda: statuses() == [404, 404], "it is unloaded in both")
+    os.kill(pids(server)[0], signal.SIGKILL)
+    eventually(lambda: len(server.log("a process is ready")) == 3, "another one is in its place")
+    assert statuses() == [404, 404], "which knows of it"
+    assert httpx.post(f"{own[1]}/v2/repository/models/m/load").status_code == 200
+    eventually(lambda: statuses() == [200, 200], "it is loaded in both")
+    server.stop()
+
+
 @pytest.mark.timeout(3 * ONE_JOB_SECONDS)
 def test_jobs_are_everybodys_and_outlive_the_process_that_runs_them(start_digits: Start) -> None:
     server = start_digits(*TWO)
