@@ -4,6 +4,7 @@ import json
 import math
 import re
 import subprocess
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -35,7 +36,7 @@ def configuration(target: str) -> dict[str, Any]:
 class Prometheus:
     """One that scrapes `target`, "host:port"; gone at the end of the `with`."""
 
-    def __init__(self, folder: Path, target: str) -> None:
+    def __init__(self, folder: Path, target: str, *flags: str) -> None:
         config, self._log = folder / "prometheus.json", folder / "prometheus.log"
         config.write_text(json.dumps(configuration(target)), "utf-8")  # JSON is YAML
         with self._log.open("wb") as log:
@@ -45,6 +46,7 @@ class Prometheus:
                     f"--config.file={config}",
                     f"--storage.tsdb.path={folder / 'series'}",
                     "--web.listen-address=127.0.0.1:0",
+                    *flags,
                 ],
                 stdout=log,
                 stderr=log,
@@ -73,6 +75,12 @@ class Prometheus:
         """What Grafana's label_values() gives."""
         values: list[str] = self._get(f"/label/{label}/values", **{"match[]": series})
         return values
+
+    def exemplars(self, series: str) -> list[dict[str, Any]]:
+        """Those of the last minutes: labels, value and timestamp."""
+        now = time.time()
+        found = self._get("/query_exemplars", query=series, start=str(now - 600), end=str(now + 600))
+        return [exemplar for one in found for exemplar in one["exemplars"]]
 
     def rules(self) -> list[dict[str, Any]]:
         """Every rule, as it was evaluated last."""
