@@ -16,6 +16,7 @@ from app.http.head import KnownHead, KnownHeads, read_head
 from app.http.inference_routes import Targets
 from app.http.observing import begin_span
 from app.tracing import Tracing
+from tests.service.collector import Collector
 
 TARGET = Targets().match(b"/v1/models/m:predict")
 assert TARGET is not None
@@ -77,3 +78,15 @@ def test_a_head_with_a_span_of_its_own_is_not_remembered() -> None:
         headers = [(name, value) for name, _, value in (line.partition(b": ") for line in data.split(b"\r\n")[1:-2])]
         known.add(data, KnownHead(TARGET, read_head(headers), keeps_alive=True))
         assert (known.get(data) is not None) == is_known
+
+
+def test_a_batch_links_to_all_of_its_requests_however_many() -> None:
+    with Collector() as collector:
+        tracing = Tracing(collector.url, "0.1.0", structlog.get_logger())
+        now = time.perf_counter()
+        spans = [tracing.request(now, "route", "/path", None, None) for _ in range(1000)]
+        tracing.batch(spans, now, now, "m", None, {})
+        tracing.close()
+    (batch,) = collector.spans
+    ids = {tuple(span.ids.values()) for span in spans}
+    assert (len(ids), batch.links) == (1000, ids)
