@@ -80,13 +80,17 @@ def test_a_head_with_a_span_of_its_own_is_not_remembered() -> None:
         assert (known.get(data) is not None) == is_known
 
 
-def test_a_batch_links_to_all_of_its_requests_however_many() -> None:
+def test_a_batch_links_to_all_of_its_requests_however_many_and_when_it_ran() -> None:
+    now_ns, now = time.time_ns(), time.perf_counter()
     with Collector() as collector:
         tracing = Tracing(collector.url, "0.1.0", structlog.get_logger())
-        now = time.perf_counter()
-        spans = [tracing.request(now, "route", "/path", None, None) for _ in range(1000)]
-        tracing.batch(spans, now, now, "m", None, {})
+        spans = [tracing.request(now - 90, "route", "/path", None, None) for _ in range(1000)]
+        tracing.batch(spans, now - 60, now - 20, "m", None, {})
+        spans[0].end(80.0, 200, None, {})
         tracing.close()
-    (batch,) = collector.spans
+    batch, request = sorted(collector.spans, key=lambda span: span.kind)
     ids = {tuple(span.ids.values()) for span in spans}
     assert (len(ids), batch.links) == (1000, ids)
+    for span, started, seconds in ((batch, -60, 40), (request, -90, 80)):
+        assert (span.start_ns - now_ns) / 1e9 == pytest.approx(started, abs=5)
+        assert span.end_ns - span.start_ns == seconds * 10**9
